@@ -1,0 +1,109 @@
+//! What a worker hands to an action: a step whose templates are rendered, and
+//! the means to steer it while it runs.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{
+    clock::BootTime,
+    event::Event,
+    id::{JobId, Principal, RuleName},
+    job::{Exit, Outcome, StepKind},
+    json::Object,
+};
+
+/// A step, ready to run. Every value that came from an event is in here as
+/// data, and stays data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepCall {
+    Playbook(PlaybookCall),
+    Command(CommandCall),
+}
+
+impl StepCall {
+    pub fn kind(&self) -> StepKind {
+        match self {
+            Self::Playbook(_) => StepKind::Playbook,
+            Self::Command(_) => StepKind::Command,
+        }
+    }
+}
+
+/// Paths are relative to the project, were found in its listing, and use `/`.
+/// Host patterns and tags are restricted to `[A-Za-z0-9_.:,-]` where they were
+/// rendered from event data, and never start with `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlaybookCall {
+    pub playbook: String,
+    /// Files, directories, or host lists that end with a comma.
+    pub inventory: Vec<String>,
+    pub limit: Option<String>,
+    pub tags: Vec<String>,
+    pub skip_tags: Vec<String>,
+    pub check: bool,
+    pub diff: bool,
+    pub forks: Option<u32>,
+    /// 0 to 6, Ansible's `-v`.
+    pub verbosity: u8,
+    /// Paths of vault password files, relative to the project.
+    pub vault_password_files: Vec<String>,
+    /// The step's own variables, beside `event`, `msg` and `lariat`.
+    pub vars: Object,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommandCall {
+    /// Program and arguments; never a shell string, never empty.
+    pub argv: Vec<String>,
+    /// Added to the clean environment.
+    pub env: BTreeMap<String, String>,
+    /// Relative to the project; absent: the project itself.
+    pub chdir: Option<String>,
+    /// What it leaves running is not killed.
+    pub detach: bool,
+}
+
+/// What a step is told about itself.
+#[derive(Debug, Clone)]
+pub struct StepContext {
+    pub job: JobId,
+    pub attempt: u32,
+    pub step: usize,
+    pub rule: RuleName,
+    pub event: Arc<Event>,
+    pub project: PathBuf,
+    pub timeout: Duration,
+    /// Between the polite signal and the kill.
+    pub grace: Duration,
+    /// Bytes of output that are kept.
+    pub output_cap: u64,
+}
+
+/// Why a step is asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// A person asked for it: polite signal, grace, kill.
+    Cancel(Principal),
+    /// The lease is gone: kill at once, record nothing.
+    LeaseLost,
+}
+
+/// How a running step is steered from outside.
+#[derive(Debug, Clone)]
+pub struct StepControl {
+    /// Becomes `Some` once, when the step is to stop.
+    pub stop: watch::Receiver<Option<Stop>>,
+    /// When everything of the step must be dead unless this moves on; it is
+    /// moved with every renewal of the lease and is never after its end.
+    pub deadline: watch::Receiver<BootTime>,
+    pub output: Arc<dyn crate::ports::OutputSink>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    pub outcome: Outcome,
+    pub exit: Option<Exit>,
+    pub result: Option<Object>,
+}

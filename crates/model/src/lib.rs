@@ -1,0 +1,19 @@
+//! The vocabulary of Lariat: events, rules' verdicts, jobs, and the ports.
+//!
+//! Everything here is a value or a pure function over values, except
+//! `ports.rs`, which names what the engine needs from the outside. This crate
+//! knows no database, no socket, no clock and no child process.
+
+pub mod action;
+pub mod clock;
+pub mod diagnostic;
+pub mod event;
+pub mod fault;
+pub mod flow;
+pub mod id;
+pub mod job;
+pub mod json;
+pub mod page;
+pub mod ports;
+pub mod topic;
+pub mod verdict;
