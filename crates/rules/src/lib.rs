@@ -1,1 +1,19 @@
-//! Stub.
+//! Rule files become checked, indexed rules, and rules judge events.
+//!
+//! Everything in here is pure: the same text, listing and event give the same
+//! answer at any time, so a stored revision can explain an old event.
+
+mod filters;
+mod rule;
+mod ruleset;
+mod step;
+mod value;
+
+pub mod expr;
+pub mod render;
+pub mod template;
+pub mod yaml;
+
+pub use rule::{Mode, Rule, StepSummary};
+pub use ruleset::{Checked, RuleSet, compile};
+pub use step::{Prepared, RenderError, StepScope};

@@ -1,0 +1,1 @@
+//! YAML with positions, and a reader that reports every problem at once.
