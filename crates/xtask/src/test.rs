@@ -1,0 +1,42 @@
+//! `cargo xtask test`: everything that must hold, from a fresh clone.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{
+    check,
+    run::{Timeline, run_with},
+    services,
+};
+
+pub(crate) fn test(full: bool) -> Result<()> {
+    let mut timeline = Timeline::default();
+    let result = steps(&mut timeline, full);
+    timeline.print();
+    result
+}
+
+fn steps(timeline: &mut Timeline, full: bool) -> Result<()> {
+    timeline.step("install what is missing", || {
+        services::provide().map(|services| services.print())
+    })?;
+    check::steps(timeline)?;
+    timeline.step("build the tests", || cargo_test(&["--no-run"], full))?;
+    timeline.step("run the tests", || {
+        cargo_test(&["--", "--skip", "crash_sweep"], full)
+    })?;
+    timeline.step("crash sweep", || {
+        cargo_test(&["--test", "it", "crash_sweep", "--", "--nocapture"], full)
+    })
+}
+
+fn cargo_test(args: &[&str], full: bool) -> Result<()> {
+    let moments = if full { "500" } else { "60" };
+    run_with(
+        Command::new(env!("CARGO"))
+            .args(["test", "--workspace", "--locked", "--quiet"])
+            .args(args)
+            .env("LARIAT_SWEEP_MOMENTS", moments),
+    )
+}
