@@ -1,1 +1,16 @@
-//! Stub.
+//! The heart: takes events in, runs the jobs that their rules ask for, and
+//! can say why.
+//!
+//! The engine knows the ports of `model` and the rules, and nothing of a
+//! database, a socket or a child process. Where to look: `intake.rs` for an
+//! event's way in, `worker.rs` and `attempt.rs` for a job's way through,
+//! `lease.rs` for what keeps two workers apart, `recovery.rs` for everything
+//! that a crash leaves behind.
+
+mod engine;
+mod settings;
+mod status;
+
+pub use engine::{DeadRetry, Engine, EngineParts, NotReady, ReloadError, Reloaded, StartError};
+pub use settings::{Retention, Settings};
+pub use status::{Status, StoreReport, WorkerReport};
