@@ -1,1 +1,20 @@
-//! Stub.
+//! Doing things: the steps of a job, each under a guard.
+//!
+//! An action turns a rendered step into a program, hands the event to it as
+//! data, and lets [`process`] run it: supervised, with its output captured and
+//! nothing of it left when the step has ended. What is worth retrying is
+//! decided here; when and how often is the engine's.
+
+mod ansible;
+mod command;
+mod place;
+pub mod process;
+mod run_dir;
+mod settings;
+
+pub use crate::{
+    ansible::PlaybookAction,
+    command::CommandAction,
+    process::guard,
+    settings::{ActionSettings, DEFAULT_PATH},
+};

@@ -1,0 +1,7 @@
+//! Stub.
+use std::process::ExitCode;
+
+/// Runs as guard.
+pub fn main() -> ExitCode {
+    ExitCode::FAILURE
+}
