@@ -346,6 +346,21 @@ impl NextState {
     }
 }
 
+impl NextState {
+    /// What becomes of the job when somebody asked for it to be cancelled
+    /// while the attempt ran: it is not tried again and not held, whatever
+    /// came of the attempt.
+    #[must_use]
+    pub fn heeding(self, cancel: Option<&Principal>) -> Self {
+        match (self, cancel) {
+            (Self::Retrying { .. } | Self::Held { .. }, Some(by)) => {
+                Self::Cancelled { by: by.clone() }
+            }
+            (next, _) => next,
+        }
+    }
+}
+
 /// How often a job has been tried since it was accepted or last retried by a
 /// person; the attempt that is ending is included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

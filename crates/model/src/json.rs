@@ -21,6 +21,73 @@ pub fn depth(value: &Value) -> usize {
     }
 }
 
+/// Parses JSON text and keeps the text of its numbers.
+///
+/// The JSON library alone keeps their digits and rewrites exponents (`1E2`
+/// becomes `1e+2`). Everything that reads a body or headers back from text
+/// goes through here. Keys that stand twice are the last one's, as everywhere;
+/// where text comes from outside, `wire` refuses them.
+pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
+    let mut value: Value = serde_json::from_str(text)?;
+    let exponents = exponents(text);
+    if !exponents.is_empty() {
+        restore(&mut value, &mut exponents.into_iter());
+    }
+    Ok(value)
+}
+
+/// The numbers of a valid text that have an exponent, in order.
+fn exponents(text: &str) -> Vec<&str> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let len = bytes[at..]
+                    .iter()
+                    .take_while(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+                    .count();
+                let number = text.get(at..at + len).unwrap_or_default();
+                if number.contains(['e', 'E']) {
+                    found.push(number);
+                }
+                at += len;
+            }
+            _ => at += 1,
+        }
+    }
+    found
+}
+
+/// Puts the texts back, in order. A text that is not the number that stands
+/// there belongs to a key that stood twice: the rest is then left alone.
+fn restore<'t>(value: &mut Value, texts: &mut impl Iterator<Item = &'t str>) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+        Value::Number(number) if number.as_str().contains(['e', 'E']) => {
+            let Some(text) = texts.next() else {
+                return false;
+            };
+            let is_same = text.parse::<serde_json::Number>().ok().as_ref() == Some(&*number);
+            if is_same {
+                *number = serde_json::Number::from_string_unchecked(text.to_owned());
+            }
+            is_same
+        }
+        Value::Number(_) => true,
+        Value::Array(items) => items.iter_mut().all(|item| restore(item, texts)),
+        Value::Object(fields) => fields.values_mut().all(|field| restore(field, texts)),
+    }
+}
+
 /// SHA-256 over topic and body, independent of the order of keys.
 ///
 /// Two events with the same id are the same event when this is equal.

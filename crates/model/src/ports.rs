@@ -84,7 +84,12 @@ pub trait Intake: Send + Sync {
     /// Accepts all of `batch` or nothing; returns once it is durable. Answers
     /// stand in the order of the batch. Decisions about other events
     /// (duplicates, keys) are [`crate::flow`]'s, on the state read inside the
-    /// transaction; a duplicate is noted as a verdict on each of its rules.
+    /// transaction; a duplicate is noted as a verdict on each of its rules,
+    /// those that have a job of it.
+    ///
+    /// `QueueFull` is the answer when the batch makes jobs and more than the
+    /// limit would be `waiting` or `queued` after it. A batch that makes none,
+    /// such as a repeated one, is accepted however full the queue is.
     async fn accept(&self, batch: Vec<Judged>) -> Result<Vec<Accepted>, AcceptError>;
 
     /// Carries out a decision about an event that is already kept: what a
@@ -148,7 +153,9 @@ pub struct Recovered {
 pub trait JobQueue: Send + Sync {
     /// Claims up to `max` jobs, oldest first, for `lease`; waits up to `wait`
     /// for the first. The attempt and the beginning of its first step are
-    /// recorded with the claim.
+    /// recorded with the claim. A lease that ran out is not claimed before
+    /// [`Self::recover`] has recorded the loss. Without `wait` the answer is
+    /// what can be had now.
     async fn claim(
         &self,
         worker: &WorkerId,
@@ -158,10 +165,12 @@ pub trait JobQueue: Send + Sync {
     ) -> Result<Vec<Lease>, StoreError>;
 
     /// Extends the leases that are still held, to `lease` from now; those
-    /// that are absent from the answer are lost.
+    /// that are absent from the answer are lost. A lease whose time has passed
+    /// is not held any more, recovered or not: no call revives it.
     async fn renew(&self, leases: &[LeaseId], lease: Duration) -> Result<Vec<Renewed>, StoreError>;
 
-    /// Records that a step ended well and that the next one begins.
+    /// Records that a step ended well and that the next one begins. Doing it
+    /// again for the same step changes nothing and is `Recorded`.
     async fn advance(&self, lease: &LeaseId, ended: &StepEnd) -> Result<Fenced, StoreError>;
 
     /// Keeps a piece of the output of a step, in order.
@@ -174,7 +183,8 @@ pub trait JobQueue: Send + Sync {
 
     /// Records how the last step and the attempt ended and what becomes of the
     /// job, in one transaction. An ended job releases its key; a failed one
-    /// also becomes a dead letter.
+    /// also becomes a dead letter. A cancel that was asked for meanwhile is
+    /// heeded, see [`NextState::heeding`].
     async fn finish(
         &self,
         lease: &LeaseId,
@@ -184,8 +194,9 @@ pub trait JobQueue: Send + Sync {
     ) -> Result<Fenced, StoreError>;
 
     /// Finds leases that ran out and records each as lost, with what
-    /// [`crate::job::after_attempt`] says of it. Idempotent. At most `max` at
-    /// a time. `roll` is the jitter's dice.
+    /// [`crate::job::after_attempt`] says of it, a cancel that was asked for
+    /// heeded. The step that ran is recorded as lost with the attempt.
+    /// Idempotent. At most `max` at a time. `roll` is the jitter's dice.
     async fn recover(&self, max: usize, roll: f64) -> Result<Vec<Recovered>, StoreError>;
 }
 
@@ -213,10 +224,12 @@ pub enum Controlled {
 pub trait JobControl: Send + Sync {
     async fn cancel(&self, job: &JobId, by: &Principal) -> Result<Controlled, StoreError>;
 
-    /// Same job, new attempt from the step that did not end well.
+    /// Same job, new attempt from the step that did not end well. Its open
+    /// dead letters become `retried`. When another job has its key it waits,
+    /// in its place by acceptance.
     async fn retry(&self, job: &JobId, by: &Principal) -> Result<Controlled, StoreError>;
 
-    /// Closes an open dead letter. `false` when it is not open.
+    /// Closes an open dead letter. `false` when it is not open, or not there.
     async fn close_dead(
         &self,
         id: &DeadLetterId,
@@ -392,7 +405,9 @@ pub trait History: Send + Sync {
     /// Jobs with their attempts and steps.
     async fn jobs(&self, query: &JobQuery) -> Result<Page<Job>, StoreError>;
     async fn job(&self, id: &JobId) -> Result<Option<Job>, StoreError>;
-    /// `None` when there is no such job, or not that attempt of it.
+    /// `None` when there is no such job, or not that attempt of it. A job
+    /// without any attempt has an empty attempt 0 when none was named, open
+    /// until the job has ended. An offset past the end gives no bytes.
     async fn output(&self, query: &OutputQuery) -> Result<Option<Output>, StoreError>;
     async fn dead_letters(&self, query: &DeadQuery) -> Result<Page<DeadLetter>, StoreError>;
     async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, StoreError>;

@@ -146,3 +146,22 @@ proptest! {
         prop_assert!(ended);
     }
 }
+
+#[test]
+fn a_cancel_that_came_during_the_attempt_is_heeded() {
+    let by = Principal("ann".to_owned());
+    let retrying = NextState::Retrying {
+        delay: Duration::ZERO,
+        reason: "exit code 2".to_owned(),
+    };
+    assert_eq!(retrying.clone().heeding(None), retrying);
+    assert_eq!(
+        retrying.heeding(Some(&by)),
+        NextState::Cancelled { by: by.clone() }
+    );
+    assert_eq!(
+        NextState::Succeeded.heeding(Some(&by)),
+        NextState::Succeeded,
+        "what is done is done"
+    );
+}

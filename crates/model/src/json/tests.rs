@@ -46,3 +46,20 @@ fn depth_counts_nesting() {
     assert_eq!(1, depth(&json("[]")));
     assert_eq!(3, depth(&json(r#"{"a":[{}]}"#)));
 }
+
+#[test]
+fn parsing_keeps_the_text_of_exponents() {
+    let check = |text: &str| assert_eq!(text, parse(text).unwrap().to_string());
+    check("[1.0,1e2,1E+2,1e-05,-0,0.10,1e400,-1.50E-7]");
+    check(r#"{"1e5":"1e5","a\"1e6":[1E7,{"b":"\\","c":1e8}],"d":123456789012345678901234567890}"#);
+    check("1E2");
+    check(r#"{"a":1,"b":"x"}"#);
+    assert!(parse("1e").is_err());
+    assert!(parse(r#"{"a": 1e5"#).is_err());
+    assert_eq!(
+        r#"{"a":1e+6,"b":1e+7}"#,
+        parse(r#"{"a": 1E5, "a": 1E6, "b": 1E7}"#)
+            .unwrap()
+            .to_string()
+    );
+}
