@@ -1,1 +1,3 @@
-//! Stub.
+//! What tests of other crates share. Development only.
+
+pub mod corpus;
