@@ -1,1 +1,10 @@
-//! Stub.
+//! Bytes become events.
+//!
+//! Everything here is pure: it opens no socket, asks no clock and keeps
+//! nothing. What arrives is hostile until it has passed through here, and what
+//! comes out is a draft of an event that every other part may rely on.
+
+pub mod event_json;
+pub mod hint;
+
+mod scan;

@@ -1,0 +1,296 @@
+//! Lariat's own JSON for events: one object, or an array of them.
+//!
+//! All that is wrong is found at once, named by event and field. Sizes and
+//! nesting are measured on the bytes before anything is parsed, and a text
+//! that two parsers could read differently is refused: repeated keys, a byte
+//! order mark, something behind the end. Numbers keep the text they came with.
+
+use std::{fmt, ops::ControlFlow};
+
+use model::event::{EventDraft, Origin};
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::scan;
+
+mod fields;
+
+/// What a request may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one event, as sent.
+    pub event_bytes: usize,
+    /// Events in one array.
+    pub events: usize,
+    /// Arrays and objects inside each other in a field of an event, at most
+    /// [`MAX_NESTING`].
+    pub nesting: usize,
+}
+
+/// What the parser behind this can take, with room for what events are
+/// embedded in.
+pub const MAX_NESTING: usize = 100;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            event_bytes: 1024 * 1024,
+            events: 1_000,
+            nesting: 64,
+        }
+    }
+}
+
+/// The kind of the worst thing that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RefusalKind {
+    /// JSON, and not an event: wrong types, missing or unknown fields.
+    Invalid,
+    NotJson,
+    TooManyEvents,
+    TooDeep,
+    EventTooLarge,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Which event, from 0; absent when it is about the whole text.
+    pub index: Option<usize>,
+    /// Which field; absent when it is about the whole event.
+    pub field: Option<String>,
+    pub message: String,
+}
+
+/// Why a text is refused, with everything that is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .problems.first().map_or("not an event", |problem| &problem.message))]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub problems: Vec<Problem>,
+}
+
+/// More problems than this are counted, not listed.
+const MAX_PROBLEMS: usize = 1_000;
+
+/// Reads one event or an array of events. `origin` becomes theirs.
+pub fn read(bytes: &[u8], limits: &Limits, origin: &Origin) -> Result<Vec<EventDraft>, Refusal> {
+    let nesting = limits.nesting.min(MAX_NESTING);
+    let text = text(bytes)?;
+    let outline = scan::outline(text.as_bytes());
+    let is_array = text.starts_with('[');
+    if is_array && outline.commas >= limits.events {
+        return Err(whole(
+            RefusalKind::TooManyEvents,
+            format!(
+                "a request may hold at most {} events, this has {}",
+                limits.events,
+                outline.commas + 1
+            ),
+        ));
+    }
+    // The array and the event's own object lie around the fields.
+    if outline.depth > nesting + 2 {
+        return Err(too_deep(None, nesting));
+    }
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
+
+    let events: Vec<&RawValue> = if is_array {
+        serde_json::from_str(text)
+    } else {
+        serde_json::from_str(text).map(|event| vec![event])
+    }
+    .map_err(|error| not_json(&error))?;
+    if events.is_empty() {
+        return Err(whole(
+            RefusalKind::Invalid,
+            "the array holds no event".to_owned(),
+        ));
+    }
+
+    let mut problems = Problems::default();
+    let mut drafts = Vec::with_capacity(events.len());
+    for (index, event) in events.into_iter().enumerate() {
+        problems.index = index;
+        match read_event(event.get(), limits.event_bytes, nesting, &mut problems) {
+            ControlFlow::Continue(draft) => drafts.push(draft.into_draft(origin)),
+            ControlFlow::Break(()) => {}
+        }
+    }
+    problems.into_result(drafts)
+}
+
+/// The text without the white space around it.
+fn text(bytes: &[u8]) -> Result<&str, Refusal> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err(whole(
+            RefusalKind::NotJson,
+            "the text begins with a byte order mark; JSON is sent without one".to_owned(),
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        whole(
+            RefusalKind::NotJson,
+            format!("byte {} is not UTF-8", error.valid_up_to()),
+        )
+    })?;
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    if text.is_empty() {
+        return Err(whole(
+            RefusalKind::NotJson,
+            "there is no event in the request".to_owned(),
+        ));
+    }
+    Ok(text)
+}
+
+fn read_event(
+    text: &str,
+    max_bytes: usize,
+    nesting: usize,
+    problems: &mut Problems,
+) -> ControlFlow<(), fields::Fields> {
+    if text.len() > max_bytes {
+        problems.add(
+            RefusalKind::EventTooLarge,
+            None,
+            format!(
+                "an event may have at most {max_bytes} bytes, this has {}",
+                text.len()
+            ),
+        );
+        return ControlFlow::Break(());
+    }
+    if scan::outline(text.as_bytes()).depth > nesting + 1 {
+        problems.add(RefusalKind::TooDeep, None, too_deep_message(nesting));
+        return ControlFlow::Break(());
+    }
+    let bad_keys = scan::keys(text, MAX_PROBLEMS);
+    if !bad_keys.is_empty() {
+        for bad in bad_keys {
+            let what = match bad.fault {
+                scan::KeyFault::Repeated => "stands twice in one object",
+                scan::KeyFault::Reserved => "is a name that no event may use",
+            };
+            let key = bad.path.last().map_or("", String::as_str);
+            let message = format!("the key {} {what}", quoted(key));
+            problems.add(RefusalKind::Invalid, Some(shown_path(&bad.path)), message);
+        }
+        return ControlFlow::Break(());
+    }
+    match model::json::parse(text) {
+        Ok(value) => fields::read(value, problems),
+        Err(error) => {
+            problems.add(RefusalKind::NotJson, None, plain(&error));
+            ControlFlow::Break(())
+        }
+    }
+}
+
+/// Collects what is wrong with the events of a request.
+#[derive(Debug, Default)]
+struct Problems {
+    kind: Option<RefusalKind>,
+    list: Vec<Problem>,
+    unlisted: usize,
+    /// The event that is being read.
+    index: usize,
+}
+
+impl Problems {
+    fn add(&mut self, kind: RefusalKind, field: Option<String>, message: String) {
+        self.kind = self.kind.max(Some(kind));
+        if self.list.len() < MAX_PROBLEMS {
+            self.list.push(Problem {
+                index: Some(self.index),
+                field,
+                message,
+            });
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    fn into_result(mut self, drafts: Vec<EventDraft>) -> Result<Vec<EventDraft>, Refusal> {
+        let Some(kind) = self.kind else {
+            return Ok(drafts);
+        };
+        if self.unlisted > 0 {
+            self.list.push(Problem {
+                index: None,
+                field: None,
+                message: format!("{} more problems are not listed", self.unlisted),
+            });
+        }
+        Err(Refusal {
+            kind,
+            problems: self.list,
+        })
+    }
+}
+
+fn whole(kind: RefusalKind, message: String) -> Refusal {
+    Refusal {
+        kind,
+        problems: vec![Problem {
+            index: None,
+            field: None,
+            message,
+        }],
+    }
+}
+
+fn too_deep(index: Option<usize>, nesting: usize) -> Refusal {
+    Refusal {
+        kind: RefusalKind::TooDeep,
+        problems: vec![Problem {
+            index,
+            field: None,
+            message: too_deep_message(nesting),
+        }],
+    }
+}
+
+fn too_deep_message(nesting: usize) -> String {
+    format!("arrays and objects may lie {nesting} deep in each other, these lie deeper")
+}
+
+fn not_json(error: &serde_json::Error) -> Refusal {
+    whole(RefusalKind::NotJson, plain(error))
+}
+
+fn plain(error: &serde_json::Error) -> String {
+    format!("not JSON: {error}")
+}
+
+/// At most 64 characters of a text, quoted, with nothing in it that a
+/// terminal would obey.
+fn quoted(text: &str) -> String {
+    struct Quoted<'t>(&'t str);
+    impl fmt::Display for Quoted<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let mut chars = self.0.chars();
+            let short: String = chars.by_ref().take(64).collect();
+            write!(f, "{short:?}")?;
+            if chars.next().is_some() {
+                f.write_str("…")?;
+            }
+            Ok(())
+        }
+    }
+    Quoted(text).to_string()
+}
+
+/// The keys that lead to a field, shortened to what a message can hold.
+fn shown_path(path: &[String]) -> String {
+    let joined = path.join(".");
+    if joined.chars().count() <= 200 {
+        return joined;
+    }
+    let mut short: String = joined.chars().take(200).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests;
