@@ -49,25 +49,44 @@ pub struct StoreStatus {
     pub accepted_events: u64,
 }
 
-impl From<model::ports::StoreStatus> for StoreStatus {
-    fn from(status: model::ports::StoreStatus) -> Self {
-        Self {
-            kind: status.kind,
-            schema: status.schema,
-            size_bytes: status.size_bytes,
-            events: status.events,
-            jobs: status.jobs,
-            open_dead_letters: status.open_dead_letters,
-            oldest_queued: status.oldest_queued,
-            accept_commits: status.accept_commits,
-            accepted_events: status.accepted_events,
-        }
-    }
-}
-
 /// Answer of `/healthz/live` and `/healthz/ready`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
     /// `live` or `ready`.
     pub status: String,
+}
+
+impl From<engine::Status> for Status {
+    fn from(status: engine::Status) -> Self {
+        let engine::WorkerReport {
+            id,
+            concurrency,
+            running,
+        } = status.worker;
+        let store = status.store;
+        Self {
+            version: status.version,
+            started: status.started,
+            revision: status.revision,
+            commit: status.commit,
+            rules: status.rules,
+            worker: Worker {
+                id,
+                concurrency,
+                running,
+            },
+            store: StoreStatus {
+                kind: store.kind,
+                schema: store.schema,
+                size_bytes: store.size_bytes,
+                events: store.events,
+                jobs: store.jobs,
+                open_dead_letters: store.open_dead_letters,
+                oldest_queued: store.oldest_queued,
+                accept_commits: store.accept_commits,
+                accepted_events: store.accepted_events,
+            },
+            notices: status.notices,
+        }
+    }
 }

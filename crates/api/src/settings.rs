@@ -1,0 +1,83 @@
+//! How the API behaves, as checked values.
+//!
+//! Reading them from a file is the binary's business.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use model::clock::Clock;
+
+/// Limits and times of the HTTP server. `new` gives the defaults.
+#[derive(Clone)]
+pub struct ApiSettings {
+    /// For `since=10m` and the ages on the page.
+    pub clock: Arc<dyn Clock>,
+    /// Whether requests need no credentials. They must then come with a
+    /// loopback `Host` and without a foreign `Origin`; the listener must be a
+    /// loopback one, see [`is_loopback`]. There is no other way in yet.
+    pub open: bool,
+    /// Bytes of one event, as sent.
+    pub max_event_bytes: usize,
+    /// Bytes of the body of a request.
+    pub max_request_bytes: usize,
+    /// Events in one request.
+    pub max_events: usize,
+    /// Arrays and objects inside each other in a field of an event.
+    pub max_nesting: usize,
+    /// For the start line and the headers of a request; also how long an idle
+    /// connection is kept.
+    pub header_timeout: Duration,
+    /// For the body of a request.
+    pub body_timeout: Duration,
+    /// For a client that does not take its answer.
+    pub write_timeout: Duration,
+    /// Connections that are open at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// Bytes of request bodies that are in memory at once.
+    pub max_bytes_in_flight: usize,
+    /// What `Retry-After` says when the queue is full.
+    pub retry_after: Duration,
+    /// How long requests in flight have to end when the server stops.
+    pub shutdown_timeout: Duration,
+}
+
+impl ApiSettings {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            open: true,
+            max_event_bytes: 1024 * 1024,
+            max_request_bytes: 16 * 1024 * 1024,
+            max_events: 1_000,
+            max_nesting: 64,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            max_connections: 1_024,
+            max_bytes_in_flight: 128 * 1024 * 1024,
+            retry_after: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn event_limits(&self) -> wire::event_json::Limits {
+        wire::event_json::Limits {
+            event_bytes: self.max_event_bytes,
+            events: self.max_events,
+            nesting: self.max_nesting,
+        }
+    }
+}
+
+impl fmt::Debug for ApiSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiSettings")
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether only this machine can reach an address. Elsewhere the API does not
+/// start open.
+pub fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
