@@ -1,3 +1,18 @@
-//! What tests of other crates share. Development only.
+//! What tests of several crates share: the store in memory, the contract
+//! suite that every store passes, a clock to move by hand, planned failures,
+//! and helpers to run the real program. Nothing here is part of the service,
+//! and nothing here knows the engine.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "this crate is test code: a panic is how it says that something is wrong"
+)]
+
+pub mod clock;
+
+pub mod contract;
 pub mod corpus;
+pub mod fault;
+pub mod memory;
+
+pub use self::{clock::TestClock, fault::FaultPlan, memory::MemoryStore};

@@ -1,0 +1,162 @@
+//! Events in: see [`Intake`].
+
+use async_trait::async_trait;
+use model::{
+    fault::FaultPoint,
+    flow::{self, Arrival, Existing},
+    id::{EventId, JobId, Revision},
+    ports::{AcceptError, Accepted, DeadKind, DeadLetterDraft, Intake, Judged, StoreError},
+    verdict::{Decision, Firing, StoredVerdict, Verdict},
+};
+
+use super::{
+    MemoryStore,
+    state::{EventRow, Now, State},
+};
+
+#[async_trait]
+impl Intake for MemoryStore {
+    async fn accept(&self, batch: Vec<Judged>) -> Result<Vec<Accepted>, AcceptError> {
+        self.enter().await?;
+        self.pass(FaultPoint::BeforeAcceptCommit).await;
+        let limit = self.shared.queue_limit;
+        let answers = {
+            let now = self.now();
+            let mut state = self.lock();
+            let before = (state.queue_len() + most_jobs(&batch) > limit).then(|| state.clone());
+            let answers: Vec<Accepted> = batch
+                .into_iter()
+                .map(|judged| accept_one(&mut state, judged, &now))
+                .collect();
+            let makes_jobs = answers
+                .iter()
+                .any(|answer| !answer.duplicate && !answer.jobs.is_empty());
+            if let Some(before) = before
+                && makes_jobs
+                && state.queue_len() > limit
+            {
+                *state = before;
+                return Err(AcceptError::QueueFull { limit });
+            }
+            if !answers.is_empty() {
+                state.accept_commits += 1;
+                state.accepted_events += answers.len() as u64;
+            }
+            answers
+        };
+        self.shared.wake.notify_waiters();
+        self.pass(FaultPoint::AfterAcceptCommitBeforeReply).await;
+        Ok(answers)
+    }
+
+    async fn refire(
+        &self,
+        event: &EventId,
+        revision: &Revision,
+        decision: &Decision,
+    ) -> Result<Option<Option<JobId>>, StoreError> {
+        self.enter().await?;
+        let made = {
+            let now = self.now();
+            let mut state = self.lock();
+            let Some(event) = state.event(event).map(|row| row.event.clone()) else {
+                return Ok(None);
+            };
+            state.carry_out(&event, revision, decision, now.wall)
+        };
+        self.shared.wake.notify_waiters();
+        Ok(Some(made))
+    }
+}
+
+fn most_jobs(batch: &[Judged]) -> usize {
+    batch
+        .iter()
+        .flat_map(|judged| &judged.decisions)
+        .filter(|decision| matches!(decision.firing, Firing::Fire(_)))
+        .count()
+}
+
+fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
+    let Judged {
+        event,
+        hash,
+        revision,
+        decisions,
+    } = judged;
+    let existing = match state.event(&event.id) {
+        None => Existing::None,
+        Some(row) if row.hash == hash => Existing::Same,
+        Some(_) => Existing::Conflict,
+    };
+    match flow::arrival(existing) {
+        Arrival::Keep => {
+            let seq = state.next_seq();
+            state.event_seqs.insert(event.id.clone(), seq);
+            state.events.insert(
+                seq,
+                EventRow {
+                    event: event.clone(),
+                    hash,
+                    revision: revision.clone(),
+                },
+            );
+            let jobs = decisions
+                .iter()
+                .filter_map(|decision| state.carry_out(&event, &revision, decision, now.wall))
+                .collect();
+            Accepted {
+                id: event.id,
+                duplicate: false,
+                conflict: false,
+                jobs,
+            }
+        }
+        Arrival::Duplicate => {
+            let jobs = state.jobs_of(&event.id);
+            for job in &jobs {
+                note_duplicate(state, job, &revision);
+            }
+            Accepted {
+                id: event.id,
+                duplicate: true,
+                conflict: false,
+                jobs,
+            }
+        }
+        Arrival::Conflict => {
+            let raw = serde_json::to_vec(&event).expect("an event is plain data");
+            state.bury(
+                DeadLetterDraft {
+                    kind: DeadKind::IdConflict,
+                    cause: format!("event `{}` exists with another topic or body", event.id),
+                    event_id: Some(event.id.clone()),
+                    rule: None,
+                    job_id: None,
+                    source: event.source,
+                    raw: Some(raw),
+                },
+                now.wall,
+            );
+            Accepted {
+                id: event.id,
+                duplicate: true,
+                conflict: true,
+                jobs: Vec::new(),
+            }
+        }
+    }
+}
+
+fn note_duplicate(state: &mut State, id: &JobId, revision: &Revision) {
+    let job = state.job(id).expect("it was listed a moment ago");
+    let verdict = StoredVerdict {
+        event_id: job.event_id.clone(),
+        rule: job.rule.clone(),
+        revision: revision.clone(),
+        verdict: Verdict::Duplicate,
+        reason: format!("the event came again; job {id} was made the first time"),
+        job_id: Some(id.clone()),
+    };
+    state.note(verdict);
+}

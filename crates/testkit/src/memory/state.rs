@@ -1,0 +1,531 @@
+//! What the memory store holds, and the small steps from which its calls are
+//! made. No step waits, and none leaves the state half changed.
+//!
+//! Guards: at most one unended job of a key is not `waiting`, and a waiting
+//! job always has such a holder.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::{
+    clock::{BootTime, Timestamp},
+    event::Event,
+    flow::{self, Flow, FlowState},
+    id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName, WorkerId},
+    job::{
+        Attempt, Job, JobPlan, JobState, NextState, Outcome, StepEnd, StepRecord, StepState, Tries,
+    },
+    json::{ContentHash, Object},
+    ports::{DeadKind, DeadLetter, DeadLetterDraft, DeadState, ProjectText},
+    verdict::{Decision, Firing, StoredVerdict, Verdict},
+};
+
+/// Both clocks, read once for a whole transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Now {
+    pub(crate) wall: Timestamp,
+    pub(crate) boot: BootTime,
+}
+
+/// Everything that is kept. Places in lists are numbers of one sequence.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub(crate) last_seq: i64,
+    pub(crate) events: BTreeMap<i64, EventRow>,
+    pub(crate) event_seqs: HashMap<EventId, i64>,
+    pub(crate) verdicts: BTreeMap<i64, StoredVerdict>,
+    pub(crate) jobs: BTreeMap<i64, JobRow>,
+    pub(crate) job_seqs: HashMap<JobId, i64>,
+    pub(crate) dead: BTreeMap<i64, DeadLetter>,
+    pub(crate) revisions: BTreeMap<String, ProjectText>,
+    pub(crate) accept_commits: u64,
+    pub(crate) accepted_events: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct EventRow {
+    pub(crate) event: Event,
+    pub(crate) hash: ContentHash,
+    pub(crate) revision: Revision,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct JobRow {
+    pub(crate) id: JobId,
+    pub(crate) rule: RuleName,
+    pub(crate) revision: Revision,
+    pub(crate) event_id: EventId,
+    pub(crate) plan: JobPlan,
+    pub(crate) state: JobState,
+    pub(crate) reason: Option<String>,
+    pub(crate) result: Option<Object>,
+    pub(crate) next_step: usize,
+    pub(crate) due: Option<Due>,
+    pub(crate) tries: Tries,
+    pub(crate) cancel: Option<Principal>,
+    /// When the lease of the last attempt ends; present while it runs.
+    pub(crate) lease_end: Option<BootTime>,
+    pub(crate) attempts: Vec<AttemptRow>,
+    pub(crate) created: Timestamp,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) finished: Option<Timestamp>,
+}
+
+/// When a retry may begin: the boot clock decides, the wall clock is for show.
+#[derive(Debug, Clone)]
+pub(crate) struct Due {
+    pub(crate) boot: BootTime,
+    pub(crate) wall: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct AttemptRow {
+    pub(crate) record: Attempt,
+    /// By step.
+    pub(crate) output: BTreeMap<usize, Vec<u8>>,
+}
+
+impl JobRow {
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.plan.key.as_deref()
+    }
+
+    /// Whether this job is why others with its key wait.
+    fn holds_key(&self) -> bool {
+        !self.state.is_ended() && self.state != JobState::Waiting
+    }
+
+    pub(crate) fn is_runnable(&self, now: &BootTime) -> bool {
+        match self.state {
+            JobState::Queued => true,
+            JobState::Retrying => self.due.as_ref().is_none_or(|due| due.boot.has_passed(now)),
+            JobState::Waiting
+            | JobState::Running
+            | JobState::Succeeded
+            | JobState::Failed
+            | JobState::Cancelled
+            | JobState::Held => false,
+        }
+    }
+
+    /// Whether `attempt` is the one that runs and its lease has not run out.
+    pub(crate) fn is_held_by(&self, attempt: u32, now: &BootTime) -> bool {
+        let is_last = self
+            .attempts
+            .last()
+            .is_some_and(|last| last.record.number == attempt);
+        let is_live = self
+            .lease_end
+            .as_ref()
+            .is_some_and(|end| !end.has_passed(now));
+        self.state == JobState::Running && is_last && is_live
+    }
+
+    fn begin_step(&mut self, index: usize, now: Timestamp) {
+        let Some(plan) = self.plan.steps.get(index) else {
+            return;
+        };
+        let kind = plan.kind;
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.record.steps.push(StepRecord {
+                index,
+                kind,
+                state: StepState::Running,
+                started: now,
+                finished: None,
+                exit: None,
+                summary: None,
+            });
+        }
+    }
+
+    /// Begins the next attempt and its first step.
+    pub(crate) fn begin_attempt(&mut self, worker: &WorkerId, lease_end: BootTime, now: Timestamp) {
+        let number = u32::try_from(self.attempts.len()).expect("attempts are few") + 1;
+        self.attempts.push(AttemptRow {
+            record: Attempt {
+                number,
+                worker: worker.clone(),
+                started: now,
+                finished: None,
+                outcome: None,
+                steps: Vec::new(),
+            },
+            output: BTreeMap::new(),
+        });
+        self.state = JobState::Running;
+        self.reason = None;
+        self.due = None;
+        self.cancel = None;
+        self.lease_end = Some(lease_end);
+        self.started.get_or_insert(now);
+        self.begin_step(self.next_step, now);
+    }
+
+    /// Records how a step ended; one that is not running is left as it is.
+    /// Says whether anything changed.
+    fn end_step(&mut self, end: &StepEnd, now: Timestamp) -> bool {
+        let Some(attempt) = self.attempts.last_mut() else {
+            return false;
+        };
+        let running = attempt
+            .record
+            .steps
+            .iter_mut()
+            .find(|step| step.index == end.index && step.state == StepState::Running);
+        let Some(step) = running else {
+            return false;
+        };
+        step.state = StepState::of(end);
+        step.finished = Some(now);
+        step.exit = end.exit;
+        step.summary = Some(end.outcome.summary());
+        if matches!(end.outcome, Outcome::Succeeded { .. }) {
+            self.next_step = end.index + 1;
+            self.result.clone_from(&end.result);
+        }
+        true
+    }
+
+    /// The step ended well and the next one begins. Doing it again is nothing.
+    pub(crate) fn advance(&mut self, ended: &StepEnd, now: Timestamp) {
+        if self.end_step(ended, now) {
+            self.begin_step(ended.index + 1, now);
+        }
+    }
+
+    /// The step that runs now.
+    pub(crate) fn running_step(&self) -> Option<usize> {
+        let attempt = self.attempts.last()?;
+        let step = attempt
+            .record
+            .steps
+            .iter()
+            .find(|step| step.state == StepState::Running)?;
+        Some(step.index)
+    }
+}
+
+impl State {
+    pub(crate) fn next_seq(&mut self) -> i64 {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
+    pub(crate) fn job(&self, id: &JobId) -> Option<&JobRow> {
+        self.job_seqs.get(id).and_then(|seq| self.jobs.get(seq))
+    }
+
+    pub(crate) fn job_mut(&mut self, id: &JobId) -> Option<&mut JobRow> {
+        self.job_seqs.get(id).and_then(|seq| self.jobs.get_mut(seq))
+    }
+
+    /// The job if `lease` is still good for it.
+    pub(crate) fn leased(&mut self, lease: &LeaseId, now: &BootTime) -> Option<&mut JobRow> {
+        self.job_mut(&lease.job)
+            .filter(|job| job.is_held_by(lease.attempt, now))
+    }
+
+    pub(crate) fn event(&self, id: &EventId) -> Option<&EventRow> {
+        self.event_seqs.get(id).and_then(|seq| self.events.get(seq))
+    }
+
+    pub(crate) fn jobs_of(&self, event: &EventId) -> Vec<JobId> {
+        self.jobs
+            .values()
+            .filter(|job| job.event_id == *event)
+            .map(|job| job.id.clone())
+            .collect()
+    }
+
+    pub(crate) fn key_holder(&self, key: &str) -> Option<&JobId> {
+        self.jobs
+            .values()
+            .find(|job| job.key() == Some(key) && job.holds_key())
+            .map(|job| &job.id)
+    }
+
+    /// Jobs that count against the queue limit.
+    pub(crate) fn queue_len(&self) -> usize {
+        self.jobs
+            .values()
+            .filter(|job| matches!(job.state, JobState::Waiting | JobState::Queued))
+            .count()
+    }
+
+    pub(crate) fn note(&mut self, verdict: StoredVerdict) {
+        let seq = self.next_seq();
+        self.verdicts.insert(seq, verdict);
+    }
+
+    pub(crate) fn bury(&mut self, content: DeadLetterDraft, now: Timestamp) -> DeadLetterId {
+        let id = DeadLetterId::generate();
+        let seq = self.next_seq();
+        self.dead.insert(
+            seq,
+            DeadLetter {
+                id: id.clone(),
+                created: now,
+                state: DeadState::Open,
+                closed: None,
+                content,
+            },
+        );
+        id
+    }
+
+    /// Carries out what a rule decided about an event that is kept.
+    pub(crate) fn carry_out(
+        &mut self,
+        event: &Event,
+        revision: &Revision,
+        decision: &Decision,
+        now: Timestamp,
+    ) -> Option<JobId> {
+        let seen = FlowState {
+            job: self
+                .jobs
+                .values()
+                .find(|job| job.event_id == event.id && job.rule == decision.rule)
+                .map(|job| job.id.clone()),
+            key_holder: match &decision.firing {
+                Firing::Fire(JobPlan { key: Some(key), .. }) => self.key_holder(key).cloned(),
+                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Error { .. } => None,
+            },
+        };
+        let (verdict, reason, job_id, made) = match flow::decide(&seen, &decision.firing) {
+            Flow::Create { state, reason } => {
+                let Firing::Fire(plan) = &decision.firing else {
+                    unreachable!("only a firing makes a job");
+                };
+                let made = self.create_job(
+                    event,
+                    revision,
+                    (&decision.rule, plan),
+                    (state, &reason, now),
+                );
+                (Verdict::Fired, reason, Some(made.clone()), Some(made))
+            }
+            Flow::Record {
+                verdict,
+                reason,
+                job,
+            } => (verdict, reason, job, None),
+        };
+        if let Firing::Error { reason } = &decision.firing {
+            self.bury(
+                DeadLetterDraft {
+                    kind: DeadKind::RuleError,
+                    cause: reason.clone(),
+                    event_id: Some(event.id.clone()),
+                    rule: Some(decision.rule.clone()),
+                    job_id: None,
+                    source: event.source.clone(),
+                    raw: None,
+                },
+                now,
+            );
+        }
+        self.note(StoredVerdict {
+            event_id: event.id.clone(),
+            rule: decision.rule.clone(),
+            revision: revision.clone(),
+            verdict,
+            reason,
+            job_id,
+        });
+        made
+    }
+
+    fn create_job(
+        &mut self,
+        event: &Event,
+        revision: &Revision,
+        (rule, plan): (&RuleName, &JobPlan),
+        (state, reason, now): (JobState, &str, Timestamp),
+    ) -> JobId {
+        let id = JobId::generate();
+        let seq = self.next_seq();
+        self.job_seqs.insert(id.clone(), seq);
+        self.jobs.insert(
+            seq,
+            JobRow {
+                id: id.clone(),
+                rule: rule.clone(),
+                revision: revision.clone(),
+                event_id: event.id.clone(),
+                plan: plan.clone(),
+                state,
+                reason: (!reason.is_empty()).then(|| reason.to_owned()),
+                result: None,
+                next_step: 0,
+                due: None,
+                tries: Tries::default(),
+                cancel: None,
+                lease_end: None,
+                attempts: Vec::new(),
+                created: now,
+                started: None,
+                finished: None,
+            },
+        );
+        id
+    }
+
+    /// Ends the attempt that runs: its last step, the attempt, and the job.
+    pub(crate) fn end_attempt(
+        &mut self,
+        id: &JobId,
+        last: Option<&StepEnd>,
+        outcome: &Outcome,
+        next: &NextState,
+        now: &Now,
+    ) {
+        let job = self.job_mut(id).expect("the caller has found it");
+        if let Some(end) = last {
+            job.end_step(end, now.wall);
+        }
+        if let Some(attempt) = job.attempts.last_mut() {
+            attempt.record.finished = Some(now.wall);
+            attempt.record.outcome = Some(outcome.clone());
+        }
+        job.lease_end = None;
+        job.tries = tries_with(job.tries, outcome);
+        self.settle(id, next, now);
+    }
+
+    /// Puts a job into its next state, with all that follows from it.
+    pub(crate) fn settle(&mut self, id: &JobId, next: &NextState, now: &Now) {
+        let job = self.job_mut(id).expect("the caller has found it");
+        job.state = next.state();
+        job.cancel = None;
+        job.due = None;
+        if job.state.is_ended() {
+            job.finished = Some(now.wall);
+        }
+        job.reason = match next {
+            NextState::Succeeded => None,
+            NextState::Retrying { delay, reason } => {
+                job.due = Some(Due {
+                    boot: now.boot.plus(*delay),
+                    wall: now.wall.plus(*delay),
+                });
+                Some(reason.clone())
+            }
+            NextState::Failed { cause } => Some(cause.clone()),
+            NextState::Cancelled { by } => Some(format!("cancelled by {by}")),
+            NextState::Held { reason } => Some(reason.clone()),
+        };
+        let key = job.key().map(str::to_owned);
+        let is_ended = job.state.is_ended();
+        if let NextState::Failed { cause } = next {
+            self.bury_job(id, cause, now.wall);
+        }
+        if let (Some(key), true) = (key, is_ended) {
+            self.hand_on(&key);
+        }
+    }
+
+    fn bury_job(&mut self, id: &JobId, cause: &str, now: Timestamp) {
+        let job = self.job(id).expect("the caller has found it");
+        let source = self
+            .event(&job.event_id)
+            .map(|row| row.event.source.clone())
+            .unwrap_or_default();
+        let draft = DeadLetterDraft {
+            kind: DeadKind::JobFailed,
+            cause: cause.to_owned(),
+            event_id: Some(job.event_id.clone()),
+            rule: Some(job.rule.clone()),
+            job_id: Some(id.clone()),
+            source,
+            raw: None,
+        };
+        self.bury(draft, now);
+    }
+
+    /// Gives a key that is free to the job that was accepted first.
+    fn hand_on(&mut self, key: &str) {
+        if self.key_holder(key).is_some() {
+            return;
+        }
+        let next = self
+            .jobs
+            .values_mut()
+            .find(|job| job.key() == Some(key) && job.state == JobState::Waiting);
+        if let Some(job) = next {
+            job.state = JobState::Queued;
+            job.reason = None;
+        }
+    }
+
+    /// Finds every open dead letter of a job and closes it as retried.
+    pub(crate) fn close_dead_of(&mut self, job: &JobId, by: &Principal, now: Timestamp) {
+        for letter in self.dead.values_mut() {
+            if letter.content.job_id.as_ref() == Some(job) && letter.state == DeadState::Open {
+                letter.state = DeadState::Retried;
+                letter.closed = Some((now, by.clone()));
+            }
+        }
+    }
+
+    /// A job as history shows it.
+    pub(crate) fn show(&self, row: &JobRow) -> Job {
+        let waits_for = match (row.state, row.key()) {
+            (JobState::Waiting, Some(key)) => self.key_holder(key).cloned(),
+            _ => None,
+        };
+        let reason = match &waits_for {
+            Some(holder) => waiting_reason(&row.plan, holder),
+            None => row.reason.clone(),
+        };
+        Job {
+            id: row.id.clone(),
+            rule: row.rule.clone(),
+            revision: row.revision.clone(),
+            event_id: row.event_id.clone(),
+            key: row.plan.key.clone(),
+            state: row.state,
+            reason,
+            result: row.result.clone(),
+            next_step: row.next_step,
+            due: row.due.as_ref().map(|due| due.wall),
+            waits_for,
+            attempts: row
+                .attempts
+                .iter()
+                .map(|attempt| attempt.record.clone())
+                .collect(),
+            created: row.created,
+            started: row.started,
+            finished: row.finished,
+        }
+    }
+}
+
+/// What a job that waits for `holder` says; the holder changes while it waits.
+fn waiting_reason(plan: &JobPlan, holder: &JobId) -> Option<String> {
+    let seen = FlowState {
+        job: None,
+        key_holder: Some(holder.clone()),
+    };
+    match flow::decide(&seen, &Firing::Fire(plan.clone())) {
+        Flow::Create { reason, .. } | Flow::Record { reason, .. } => Some(reason),
+    }
+}
+
+/// The budget with an attempt that ended like this.
+pub(crate) fn tries_with(tries: Tries, outcome: &Outcome) -> Tries {
+    match outcome {
+        Outcome::Failed { .. } | Outcome::TimedOut { .. } => Tries {
+            failed: tries.failed + 1,
+            ..tries
+        },
+        Outcome::Lost { .. } => Tries {
+            lost: tries.lost + 1,
+            ..tries
+        },
+        Outcome::Succeeded { .. } | Outcome::Cancelled { .. } | Outcome::Unstartable { .. } => {
+            tries
+        }
+    }
+}
