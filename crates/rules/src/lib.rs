@@ -3,10 +3,12 @@
 //! Everything in here is pure: the same text, listing and event give the same
 //! answer at any time, so a stored revision can explain an old event.
 
+mod code;
 mod filters;
 mod rule;
 mod ruleset;
 mod step;
+mod suggest;
 mod value;
 
 pub mod expr;
@@ -14,6 +16,8 @@ pub mod render;
 pub mod template;
 pub mod yaml;
 
+pub use code::Code;
 pub use rule::{Mode, Rule, StepSummary};
 pub use ruleset::{Checked, RuleSet, compile};
 pub use step::{Prepared, RenderError, StepScope};
+pub use suggest::nearest;

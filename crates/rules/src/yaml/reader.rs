@@ -1,0 +1,475 @@
+//! Takes typed values out of a tree and writes down everything that is wrong
+//! with them, instead of stopping at the first.
+//!
+//! A method that returns `None` has recorded why.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use model::diagnostic::{Diagnostic, Level};
+
+use super::{Data, Entry, Node, QuantityError, Span, locate, parse_duration, parse_size, tree};
+use crate::{code::Code, suggest::nearest};
+
+/// Findings that are kept of one file.
+const MAX_FINDINGS: usize = 1_000;
+/// Characters of a source line that a finding carries.
+const MAX_SOURCE: usize = 1_000;
+
+/// One file under examination.
+#[derive(Debug)]
+pub struct Reader<'t> {
+    file: &'t str,
+    text: &'t str,
+    /// Byte offsets at which lines begin.
+    lines: Vec<usize>,
+    findings: Vec<Diagnostic>,
+}
+
+impl<'t> Reader<'t> {
+    pub fn new(file: &'t str, text: &'t str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let bytes = text.as_bytes();
+        let mut lines = vec![0];
+        for (index, byte) in bytes.iter().enumerate() {
+            let is_break = match byte {
+                b'\n' => true,
+                b'\r' => bytes.get(index + 1) != Some(&b'\n'),
+                _ => false,
+            };
+            if is_break {
+                lines.push(index + 1);
+            }
+        }
+        Self {
+            file,
+            text,
+            lines,
+            findings: Vec::new(),
+        }
+    }
+
+    pub fn file(&self) -> &'t str {
+        self.file
+    }
+
+    pub fn text(&self) -> &'t str {
+        self.text
+    }
+
+    /// A line without its break; empty when there is none of that number.
+    pub fn line(&self, number: usize) -> &'t str {
+        let Some(start) = number
+            .checked_sub(1)
+            .and_then(|index| self.lines.get(index))
+        else {
+            return "";
+        };
+        let end = self.lines.get(number).copied().unwrap_or(self.text.len());
+        self.text
+            .get(*start..end)
+            .unwrap_or("")
+            .trim_end_matches(['\n', '\r'])
+    }
+
+    pub(super) fn line_count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Parses the whole text; `None` when it is no usable YAML.
+    pub fn parse(&mut self) -> Option<Node> {
+        tree::parse(self)
+    }
+
+    /// Everything that was found, in the order of the file.
+    pub fn finish(mut self) -> Vec<Diagnostic> {
+        self.findings
+            .sort_by_key(|finding| (finding.line, finding.column));
+        self.findings
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.level == Level::Error)
+    }
+
+    pub fn error(&mut self, code: Code, span: Span, message: String, hint: Option<String>) {
+        self.report(Level::Error, code, span, (message, hint));
+    }
+
+    pub fn warning(&mut self, code: Code, span: Span, message: String, hint: Option<String>) {
+        self.report(Level::Warning, code, span, (message, hint));
+    }
+
+    pub fn note(&mut self, code: Code, span: Span, message: String, hint: Option<String>) {
+        self.report(Level::Note, code, span, (message, hint));
+    }
+
+    fn report(
+        &mut self,
+        level: Level,
+        code: Code,
+        span: Span,
+        (message, hint): (String, Option<String>),
+    ) {
+        // Notes and warnings may not push an error out.
+        let limit = match level {
+            Level::Error => MAX_FINDINGS,
+            Level::Warning | Level::Note => MAX_FINDINGS / 2,
+        };
+        let (level, code, message, hint) = match self.findings.len().cmp(&limit) {
+            std::cmp::Ordering::Less => (level, code, message, hint),
+            std::cmp::Ordering::Equal if level == Level::Error => (
+                level,
+                Code::TooMany,
+                format!("there are more problems in this file than the {MAX_FINDINGS} shown"),
+                None,
+            ),
+            std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => return,
+        };
+        let line = usize::try_from(span.line).unwrap_or(usize::MAX);
+        self.findings.push(Diagnostic {
+            level,
+            code: code.as_str().to_owned(),
+            message,
+            file: self.file.to_owned(),
+            line,
+            column: usize::try_from(span.column).unwrap_or(usize::MAX),
+            width: usize::try_from(span.width.max(1)).unwrap_or(usize::MAX),
+            source: self.line(line).chars().take(MAX_SOURCE).collect(),
+            hint,
+        });
+    }
+
+    /// Where `len` bytes from `offset` of a scalar's text stand in the file.
+    pub fn locate(&self, node: &Node, offset: usize, len: usize) -> Span {
+        locate::locate(self, node, offset, len)
+    }
+
+    pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
+        let hint = match &node.data {
+            Data::Bool(_) | Data::Number(_) if expected == "a string" => {
+                Some("write it in quotes".to_owned())
+            }
+            Data::Text(text) if expected == "a boolean" => match text.to_lowercase().as_str() {
+                "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
+                "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
+                _ => None,
+            },
+            Data::Text(text) if expected == "a number" && text.parse::<f64>().is_ok() => {
+                Some("write it without quotes".to_owned())
+            }
+            Data::Mapping(_) if expected == "a string" && is_unquoted_template(node) => {
+                Some("a value that starts with `{{` must stand in quotes".to_owned())
+            }
+            Data::Null
+            | Data::Bool(_)
+            | Data::Number(_)
+            | Data::Text(_)
+            | Data::List(_)
+            | Data::Mapping(_) => None,
+        };
+        self.error(
+            Code::WrongType,
+            node.span,
+            format!("expected {expected}, found {}", node.kind()),
+            hint,
+        );
+    }
+
+    /// The keys of a mapping; `what` names it in messages, with its article.
+    pub fn mapping<'n>(&mut self, node: &'n Node, what: &'static str) -> Option<Mapping<'n>> {
+        match &node.data {
+            Data::Mapping(entries) => Some(Mapping {
+                what,
+                span: node.span,
+                entries,
+                known: Vec::new(),
+            }),
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::List(_) => {
+                self.error(
+                    Code::WrongType,
+                    node.span,
+                    format!("expected {what}, which is a mapping, found {}", node.kind()),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    pub fn list<'n>(&mut self, node: &'n Node) -> Option<&'n [Node]> {
+        match &node.data {
+            Data::List(items) => Some(items),
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Mapping(_) => {
+                self.wrong_type(node, "a list");
+                None
+            }
+        }
+    }
+
+    /// The items of a list, or the one value that stands in place of a list.
+    pub fn one_or_list<'n>(&mut self, node: &'n Node) -> &'n [Node] {
+        match &node.data {
+            Data::List(items) => items,
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Mapping(_) => {
+                std::slice::from_ref(node)
+            }
+        }
+    }
+
+    pub fn string<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
+        match &node.data {
+            Data::Text(text) => Some(text),
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::List(_) | Data::Mapping(_) => {
+                self.wrong_type(node, "a string");
+                None
+            }
+        }
+    }
+
+    pub fn bool(&mut self, node: &Node) -> Option<bool> {
+        match node.data {
+            Data::Bool(value) => Some(value),
+            Data::Null | Data::Number(_) | Data::Text(_) | Data::List(_) | Data::Mapping(_) => {
+                self.wrong_type(node, "a boolean");
+                None
+            }
+        }
+    }
+
+    pub fn integer(&mut self, node: &Node, range: RangeInclusive<u64>) -> Option<u64> {
+        let Data::Number(number) = &node.data else {
+            self.wrong_type(node, "a number");
+            return None;
+        };
+        match number.as_u64() {
+            Some(value) if range.contains(&value) => Some(value),
+            Some(_) | None => {
+                self.error(
+                    Code::BadValue,
+                    node.span,
+                    format!(
+                        "expected a whole number from {} to {}, found {number}",
+                        range.start(),
+                        range.end()
+                    ),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    /// A duration such as `90s`, within `range`.
+    pub fn duration(&mut self, node: &Node, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let found = self.quantity(node, "a duration such as `90s`", parse_duration)?;
+        if range.contains(&found) {
+            return Some(found);
+        }
+        self.error(
+            Code::BadValue,
+            node.span,
+            format!(
+                "expected a duration from {} to {}",
+                show_duration(*range.start()),
+                show_duration(*range.end())
+            ),
+            None,
+        );
+        None
+    }
+
+    /// A size such as `10MiB`, within `range` of bytes.
+    pub fn size(&mut self, node: &Node, range: RangeInclusive<u64>) -> Option<u64> {
+        let found = self.quantity(node, "a size such as `10MiB`", parse_size)?;
+        if range.contains(&found) {
+            return Some(found);
+        }
+        self.error(
+            Code::BadValue,
+            node.span,
+            format!(
+                "expected a size from {} to {} bytes, found {found}",
+                range.start(),
+                range.end()
+            ),
+            None,
+        );
+        None
+    }
+
+    fn quantity<T>(
+        &mut self,
+        node: &Node,
+        expected: &str,
+        parse: fn(&str) -> Result<T, QuantityError>,
+    ) -> Option<T> {
+        match &node.data {
+            Data::Text(text) => match parse(text) {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    self.error(Code::BadValue, node.span, error.to_string(), None);
+                    None
+                }
+            },
+            Data::Number(number) => {
+                self.error(
+                    Code::WrongType,
+                    node.span,
+                    format!("expected {expected}, found the number {number}"),
+                    Some("add the unit".to_owned()),
+                );
+                None
+            }
+            Data::Null | Data::Bool(_) | Data::List(_) | Data::Mapping(_) => {
+                self.wrong_type(node, expected);
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub fn word<T: Copy>(&mut self, node: &Node, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.string(node)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let all: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let hint = nearest(text, words.iter().map(|(word, _)| *word))
+            .map(|word| format!("did you mean `{word}`?"));
+        self.error(
+            Code::BadValue,
+            node.span,
+            format!("expected {}, found `{}`", all.join(" or "), shorten(text)),
+            hint,
+        );
+        None
+    }
+}
+
+/// `{{ x }}` without quotes is a mapping in a mapping to YAML.
+fn is_unquoted_template(node: &Node) -> bool {
+    match &node.data {
+        Data::Mapping(entries) => entries.len() <= 1,
+        Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::List(_) => false,
+    }
+}
+
+/// A name from a file, short enough for a message.
+pub(crate) fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn show_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    for (unit, each) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
+        if millis >= each && millis.is_multiple_of(each) {
+            return format!("{}{unit}", millis / each);
+        }
+    }
+    format!("{millis}ms")
+}
+
+/// The keys of one mapping. Asking for a key makes it known; [`Self::finish`]
+/// reports those that nobody asked for.
+#[derive(Debug)]
+pub struct Mapping<'n> {
+    what: &'static str,
+    span: Span,
+    entries: &'n [Entry],
+    known: Vec<&'static str>,
+}
+
+impl<'n> Mapping<'n> {
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// A key that may be absent. A key without a value counts as absent.
+    pub fn optional(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.entry(key)
+            .map(|entry| &entry.value)
+            .filter(|node| node.data != Data::Null)
+    }
+
+    pub fn required(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<&'n Node> {
+        match self.entry(key) {
+            Some(entry) if entry.value.data != Data::Null => Some(&entry.value),
+            Some(entry) => {
+                reader.error(
+                    Code::MissingKey,
+                    entry.key_span,
+                    format!("`{key}` has no value"),
+                    None,
+                );
+                None
+            }
+            None => {
+                reader.error(
+                    Code::MissingKey,
+                    self.span,
+                    format!("{} needs the key `{key}`", self.what),
+                    None,
+                );
+                None
+            }
+        }
+    }
+
+    /// A key with its place; known from now on.
+    pub fn entry(&mut self, key: &'static str) -> Option<&'n Entry> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Every key, known or not, in the order of the file.
+    pub fn entries(&self) -> &'n [Entry] {
+        self.entries
+    }
+
+    /// Reports keys that nobody asked for; `later` are those that a later
+    /// version will have.
+    pub fn finish(self, reader: &mut Reader<'_>, later: &[&str]) {
+        for entry in self.entries {
+            let key = entry.key.as_str();
+            if self.known.contains(&key) {
+                continue;
+            }
+            if later.contains(&key) {
+                reader.error(
+                    Code::LaterVersion,
+                    entry.key_span,
+                    format!("this version does not have `{key}` yet"),
+                    Some("remove it; a later version will have it".to_owned()),
+                );
+                continue;
+            }
+            let hint = match nearest(key, self.known.iter().copied()) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None => {
+                    let words: Vec<String> =
+                        self.known.iter().map(|word| format!("`{word}`")).collect();
+                    format!("known here: {}", words.join(", "))
+                }
+            };
+            reader.error(
+                Code::UnknownKey,
+                entry.key_span,
+                format!("{} has no key `{}`", self.what, shorten(key)),
+                Some(hint),
+            );
+        }
+    }
+}
