@@ -5,7 +5,6 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use arc_swap::ArcSwap;
 use model::{
     clock::Clock,
     diagnostic::Diagnostic,
@@ -21,8 +20,12 @@ use model::{
 use rules::RuleSet;
 
 use crate::{
+    control, dead, explain, intake, lease, recovery, reload, retention,
     settings::Settings,
-    status::{Status, WorkerReport},
+    shared::Shared,
+    shutdown,
+    status::{self, Status},
+    worker,
 };
 
 /// Everything that an engine is made of.
@@ -48,6 +51,15 @@ pub enum StartError {
     Diagnostics(Vec<Diagnostic>),
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
+}
+
+impl From<ReloadError> for StartError {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Diagnostics(problems) => Self::Diagnostics(problems),
+            ReloadError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// Why the rules were not replaced. The old ones are still in force.
@@ -103,75 +115,74 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    parts: EngineParts,
-    rules: ArcSwap<RuleSet>,
-}
-
 impl Engine {
     /// Reads and checks the project, keeps its revision, finds what an earlier
     /// process left behind, and starts the workers.
     pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
-        let text = parts.project.read().await.map_err(StartError::Diagnostics)?;
-        let checked = rules::compile(Arc::new(text)).map_err(StartError::Diagnostics)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                parts: EngineParts {
-                    settings: parts.settings.clone().checked(),
-                    ..parts
-                },
-                rules: ArcSwap::from_pointee(checked.rules),
-            }),
-        })
+        let settings = parts.settings.clone().checked();
+        let parts = EngineParts { settings, ..parts };
+        let checked = reload::load(&parts).await?;
+        let shared = Arc::new(Shared::new(parts, Arc::new(checked.rules)));
+        recovery::recover(&shared).await?;
+        lease::start(&shared);
+        recovery::start(&shared);
+        retention::start(&shared);
+        reload::preflight(&shared);
+        worker::start(&shared);
+        Ok(Self { shared })
     }
 
     /// Accepts all of `drafts` or nothing; answers once it is durable.
     pub async fn publish(
         &self,
-        _drafts: Vec<EventDraft>,
-        _source: &str,
+        drafts: Vec<EventDraft>,
+        source: &str,
     ) -> Result<Vec<Accepted>, AcceptError> {
-        Err(AcceptError::Store(StoreError::Closed))
+        intake::publish(&self.shared, drafts, source).await
     }
 
     /// What every rule, or the one asked for, decided about an event and why.
     /// `None` when there is no such event.
     pub async fn verdicts(
         &self,
-        _event: &EventId,
-        _rule: Option<&RuleName>,
+        event: &EventId,
+        rule: Option<&RuleName>,
     ) -> Result<Option<Vec<Explanation>>, StoreError> {
-        Err(StoreError::Closed)
+        explain::verdicts(&self.shared, event, rule).await
     }
 
-    pub async fn cancel(&self, _job: &JobId, _by: &Principal) -> Result<Controlled, StoreError> {
-        Err(StoreError::Closed)
+    /// Ends a job that does not run, asks one that does to stop.
+    pub async fn cancel(&self, job: &JobId, by: &Principal) -> Result<Controlled, StoreError> {
+        control::cancel(&self.shared, job, by).await
     }
 
-    pub async fn retry(&self, _job: &JobId, _by: &Principal) -> Result<Controlled, StoreError> {
-        Err(StoreError::Closed)
+    /// Same job, new attempt, its budget reset.
+    pub async fn retry(&self, job: &JobId, by: &Principal) -> Result<Controlled, StoreError> {
+        control::retry(&self.shared, job, by).await
     }
 
+    /// Tries again what gave up, each kind in its own way.
     pub async fn retry_dead(
         &self,
-        _id: &DeadLetterId,
-        _by: &Principal,
+        id: &DeadLetterId,
+        by: &Principal,
     ) -> Result<DeadRetry, AcceptError> {
-        Err(AcceptError::Store(StoreError::Closed))
+        dead::retry(&self.shared, id, by).await
     }
 
     /// `None`: no such letter; `false`: it is not open.
     pub async fn discard_dead(
         &self,
-        _id: &DeadLetterId,
-        _by: &Principal,
+        id: &DeadLetterId,
+        by: &Principal,
     ) -> Result<Option<bool>, StoreError> {
-        Err(StoreError::Closed)
+        dead::discard(&self.shared, id, by).await
     }
 
-    /// Puts the project's rules in force as they are now.
+    /// Puts the project's rules in force as they are now; bad ones leave the
+    /// old in force.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        Err(ReloadError::Store(StoreError::Closed))
+        reload::reload(&self.shared).await
     }
 
     /// The rules in force.
@@ -184,35 +195,23 @@ impl Engine {
     }
 
     pub async fn status(&self) -> Result<Status, StoreError> {
-        let parts = &self.shared.parts;
-        let store = parts.upkeep.status().await?;
-        let rules = self.rules();
-        Ok(Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started: parts.clock.now(),
-            revision: rules.revision().clone(),
-            commit: rules.text().commit.clone(),
-            rules: rules.len(),
-            worker: WorkerReport {
-                id: parts.settings.worker.clone(),
-                concurrency: parts.settings.concurrency,
-                running: 0,
-            },
-            store: store.into(),
-            notices: Vec::new(),
-        })
+        status::status(&self.shared).await
     }
 
     /// Whether events can be accepted now.
     pub async fn ready(&self) -> Result<(), NotReady> {
-        Ok(self.shared.parts.upkeep.probe().await?)
+        status::ready(&self.shared).await
     }
 
     /// Claims nothing more, lets running jobs end, and closes the store.
     /// Returns when that is done, or when [`Engine::stop`] was called.
-    pub async fn drain(&self) {}
+    pub async fn drain(&self) {
+        shutdown::drain(&self.shared).await;
+    }
 
     /// Ends everything at once. What runs is killed by its guard, and its
     /// leases are left to recovery.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        shutdown::stop(&self.shared).await;
+    }
 }

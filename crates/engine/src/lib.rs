@@ -7,9 +7,25 @@
 //! `lease.rs` for what keeps two workers apart, `recovery.rs` for everything
 //! that a crash leaves behind.
 
+mod attempt;
+mod control;
+mod dead;
 mod engine;
+mod explain;
+mod intake;
+mod lease;
+mod output;
+mod recovery;
+mod reload;
+mod retention;
+mod revisions;
 mod settings;
+mod shared;
+mod shutdown;
 mod status;
+mod tasks;
+mod telemetry;
+mod worker;
 
 pub use engine::{DeadRetry, Engine, EngineParts, NotReady, ReloadError, Reloaded, StartError};
 pub use settings::{Retention, Settings};

@@ -8,9 +8,14 @@ use model::{
     clock::Timestamp,
     diagnostic::Diagnostic,
     id::{Revision, WorkerId},
-    ports::StoreStatus,
+    ports::{StoreError, StoreStatus},
 };
 use serde::Serialize;
+
+use crate::{
+    engine::NotReady,
+    shared::{Phase, Shared},
+};
 
 /// The whole engine at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -75,4 +80,32 @@ impl From<StoreStatus> for StoreReport {
             accepted_events,
         }
     }
+}
+
+pub(crate) async fn status(shared: &Shared) -> Result<Status, StoreError> {
+    let parts = &shared.parts;
+    let store = parts.upkeep.status().await?;
+    let rules = shared.rules.load_full();
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: shared.started,
+        revision: rules.revision().clone(),
+        commit: rules.text().commit.clone(),
+        rules: rules.len(),
+        worker: WorkerReport {
+            id: parts.settings.worker.clone(),
+            concurrency: parts.settings.concurrency,
+            running: shared.held.len(),
+        },
+        store: store.into(),
+        notices: shared.notices.load().as_ref().clone(),
+    })
+}
+
+/// Rules are always in force here: an engine does not start without.
+pub(crate) async fn ready(shared: &Shared) -> Result<(), NotReady> {
+    if shared.phase() > Phase::Serving {
+        return Err(NotReady::Draining);
+    }
+    Ok(shared.parts.upkeep.probe().await?)
 }

@@ -1,0 +1,108 @@
+//! Reads the project and puts its rules in force.
+//!
+//! Rules are replaced in one step and only by rules without an error, after
+//! their text is in the store: whatever judges an event can be read back. A
+//! bad project leaves the old rules where they are.
+
+use std::sync::Arc;
+
+use model::{
+    diagnostic::{Diagnostic, Level},
+    fault::FaultPoint,
+    job::StepKind,
+    ports::{ProjectSource, StoreError, Upkeep},
+};
+use rules::Checked;
+
+use crate::{
+    engine::{EngineParts, ReloadError, Reloaded},
+    shared::Shared,
+    tasks::{self, Policy, Task},
+    telemetry::{ReloadRefused, RulesLoaded},
+};
+
+/// Reads and checks the project, and keeps its text.
+pub(crate) async fn load(parts: &EngineParts) -> Result<Checked, ReloadError> {
+    let checked = check(&*parts.project)
+        .await
+        .map_err(ReloadError::Diagnostics)?;
+    keep(&*parts.upkeep, &checked).await?;
+    parts.faults.reach(FaultPoint::DuringReload);
+    RulesLoaded {
+        revision: checked.rules.revision(),
+        rules: checked.rules.len(),
+        warnings: checked.warnings.len(),
+    }
+    .emit();
+    Ok(checked)
+}
+
+async fn check(project: &dyn ProjectSource) -> Result<Checked, Vec<Diagnostic>> {
+    let text = Arc::new(project.read().await?);
+    tasks::blocking(move || rules::compile(text))
+        .await
+        .unwrap_or_else(|panicked| {
+            Err(vec![Diagnostic::without_place(
+                Level::Error,
+                "internal",
+                format!("checking the rules panicked: {}", panicked.message),
+            )])
+        })
+}
+
+async fn keep(upkeep: &dyn Upkeep, checked: &Checked) -> Result<(), StoreError> {
+    let rules = &checked.rules;
+    upkeep.save_revision(rules.revision(), rules.text()).await
+}
+
+/// Puts the project's rules in force as they are now. Reloads that come at
+/// the same time follow one another, so the last one read is in force.
+pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError> {
+    let _one_at_a_time = shared.reloading.lock().await;
+    let checked = load(&shared.parts).await.inspect_err(|error| match error {
+        ReloadError::Diagnostics(problems) => ReloadRefused {
+            problems: problems.len(),
+        }
+        .emit(),
+        ReloadError::Store(_) => {}
+    })?;
+    let Checked { rules, warnings } = checked;
+    let rules = Arc::new(rules);
+    let old = shared.rules.swap(Arc::clone(&rules));
+    let changed = old.revision() != rules.revision();
+    if changed {
+        shared.revisions.keep(old);
+    }
+    preflight(shared);
+    Ok(Reloaded {
+        revision: rules.revision().clone(),
+        rules: rules.len(),
+        warnings,
+        changed,
+    })
+}
+
+/// Finds out, aside, whether the steps that the rules have could run here.
+pub(crate) fn preflight(shared: &Arc<Shared>) {
+    let task = Task {
+        name: "preflight",
+        owner: "reload",
+        policy: Policy::CutAfterDrain,
+    };
+    let own = Arc::clone(shared);
+    shared.tasks.spawn(task, async move {
+        let rules = own.rules.load_full();
+        let is_used = |kind: StepKind| {
+            rules
+                .rules()
+                .any(|rule| rule.steps().iter().any(|step| step.kind == kind))
+        };
+        let mut notices = Vec::new();
+        for action in &own.parts.actions {
+            if is_used(action.kind()) {
+                notices.extend(action.preflight().await);
+            }
+        }
+        own.notices.store(Arc::new(notices));
+    });
+}
