@@ -11,6 +11,7 @@ mod place;
 pub mod process;
 mod run_dir;
 mod settings;
+mod step;
 
 pub use crate::{
     ansible::PlaybookAction,

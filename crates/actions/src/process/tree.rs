@@ -1,0 +1,121 @@
+//! Who descends from whom, read from `/proc`.
+//!
+//! A single look is never the truth: processes fork while we read. Callers
+//! look again until nobody is left.
+
+use std::{collections::HashMap, io::Read};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// One line of the table of processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    pub(super) parent: i32,
+    pub(super) session: i32,
+    /// It has ended and waits to be reaped.
+    pub(super) is_dead: bool,
+}
+
+/// All processes that can be seen now.
+pub(super) fn processes() -> Vec<Process> {
+    let Ok(entries) = fs_err::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // Whoever ended since is simply not there any more.
+        if let Some(process) = stat(pid) {
+            found.push(process);
+        }
+    }
+    found
+}
+
+fn stat(pid: i32) -> Option<Process> {
+    let mut text = Vec::with_capacity(512);
+    fs_err::File::open(format!("/proc/{pid}/stat"))
+        .ok()?
+        .read_to_end(&mut text)
+        .ok()?;
+    parse_stat(pid, &text)
+}
+
+/// The name in parentheses may hold anything, parentheses included, so the
+/// fields begin after the last one.
+fn parse_stat(pid: i32, text: &[u8]) -> Option<Process> {
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let _group = fields.next()?;
+    let session = fields.next()?.parse().ok()?;
+    Some(Process {
+        pid,
+        parent,
+        session,
+        is_dead: matches!(state, "Z" | "X" | "x"),
+    })
+}
+
+/// Everybody below `root` who is alive, at any depth.
+pub(super) fn descendants(root: Pid) -> Vec<Pid> {
+    descendants_in(&processes(), root)
+}
+
+fn descendants_in(all: &[Process], root: Pid) -> Vec<Pid> {
+    let mut children: HashMap<i32, Vec<&Process>> = HashMap::new();
+    for process in all {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let mut found = Vec::new();
+    let mut open = vec![root.as_raw()];
+    while let Some(parent) = open.pop() {
+        for child in children.remove(&parent).into_iter().flatten() {
+            open.push(child.pid);
+            if !child.is_dead {
+                found.push(Pid::from_raw(child.pid));
+            }
+        }
+    }
+    found
+}
+
+/// Everybody alive whose environment began with `variable` in it, or who is
+/// of the session: what can still be found when the guard that was their
+/// ancestor is gone.
+pub(super) fn marked(variable: &str, session: Option<i32>) -> Vec<Pid> {
+    let own = Pid::this().as_raw();
+    processes()
+        .into_iter()
+        .filter(|process| process.pid != own && !process.is_dead)
+        .filter(|process| {
+            session == Some(process.session) || has_variable(process.pid, variable.as_bytes())
+        })
+        .map(|process| Pid::from_raw(process.pid))
+        .collect()
+}
+
+fn has_variable(pid: i32, variable: &[u8]) -> bool {
+    fs_err::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one == variable))
+}
+
+/// Sends `signal` to each. Who is gone, or not ours to signal, is skipped.
+pub(super) fn signal_all(pids: &[Pid], signal: Signal) {
+    for pid in pids {
+        // The next look tells who is still there.
+        kill(*pid, signal).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests;
