@@ -5,6 +5,8 @@
 
 mod code;
 mod filters;
+mod index;
+mod listing;
 mod rule;
 mod ruleset;
 mod step;

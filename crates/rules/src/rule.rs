@@ -1,14 +1,30 @@
 //! One rule: on, when, run, and what to do when it goes wrong.
+//!
+//! A rule looks at one event alone. Duplicates and keys that are taken are
+//! `model::flow`'s, applied where the store can see other events.
 
-use std::time::Duration;
+mod read;
+
+use std::{sync::Arc, time::Duration};
 
 use model::{
+    event::Event,
     id::RuleName,
-    job::{OnLost, RetryPolicy, StepKind},
+    job::{JobPlan, OnLost, RetryPolicy, StepKind, StepPlan},
     topic::TopicPattern,
+    verdict::{Firing, Trace, Truth},
 };
 
-use crate::step::{Prepared, RenderError, StepScope};
+pub(crate) use read::{Known, read_rules};
+
+use crate::{
+    expr::{Condition, Scope},
+    listing::Listing,
+    step::{Field, NoCall, Prepared, RenderError, Renderer, Step, StepScope},
+};
+
+/// Longest key, in characters.
+const MAX_KEY: usize = 500;
 
 /// Whether a rule acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,13 +57,19 @@ pub struct StepSummary {
 #[derive(Debug)]
 pub struct Rule {
     name: RuleName,
-    file: String,
+    file: Arc<str>,
     line: usize,
+    description: Option<String>,
     on: Vec<TopicPattern>,
     when: Option<String>,
+    /// All of them must hold.
+    conditions: Vec<Condition>,
     mode: Mode,
+    key: Option<Field>,
     retry: RetryPolicy,
-    steps: Vec<StepSummary>,
+    steps: Vec<Step>,
+    summaries: Vec<StepSummary>,
+    listing: Arc<Listing>,
 }
 
 impl Rule {
@@ -64,10 +86,15 @@ impl Rule {
         self.line
     }
 
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
     pub fn on(&self) -> &[TopicPattern] {
         &self.on
     }
 
+    /// The condition as the rule writes it; a list is joined by `and`.
     pub fn when(&self) -> Option<&str> {
         self.when.as_deref()
     }
@@ -76,18 +103,156 @@ impl Rule {
         self.mode
     }
 
+    /// The key as the rule writes it.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_ref().map(Field::source)
+    }
+
     pub fn steps(&self) -> &[StepSummary] {
-        &self.steps
+        &self.summaries
     }
 
     pub fn retry(&self) -> &RetryPolicy {
         &self.retry
     }
 
-    /// Renders a step for a job.
-    pub fn prepare(&self, step: usize, _scope: &StepScope<'_>) -> Result<Prepared, RenderError> {
-        Err(RenderError {
-            message: format!("rule `{}` has no step {step}", self.name),
+    /// Whether one of the patterns matches the topic.
+    pub(crate) fn is_about(&self, event: &Event) -> bool {
+        self.on.iter().any(|pattern| pattern.matches(&event.topic))
+    }
+
+    /// Whether the condition is true. Stops at the first that is not.
+    pub(crate) fn holds(&self, event: &Event) -> bool {
+        let scope = self.scope(event);
+        self.conditions
+            .iter()
+            .all(|condition| condition.holds(&scope) == Truth::True)
+    }
+
+    /// What the condition is, with every part of it.
+    pub(crate) fn trace(&self, event: &Event) -> (Truth, Vec<Trace>) {
+        let scope = self.scope(event);
+        let mut truth = Truth::True;
+        let mut traces = Vec::new();
+        for condition in &self.conditions {
+            let (part, trace) = condition.trace(&scope);
+            truth = match (truth, part) {
+                (Truth::False, _) | (_, Truth::False) => Truth::False,
+                (Truth::Unknown, _) | (_, Truth::Unknown) => Truth::Unknown,
+                (Truth::True, Truth::True) => Truth::True,
+            };
+            traces.extend(trace);
+        }
+        (truth, traces)
+    }
+
+    /// What follows when topic and condition hold: the key and every template
+    /// that needs nothing but the event are rendered now, so that a value that
+    /// is missing is a verdict and not a surprise in a job.
+    pub(crate) fn fire(&self, event: &Event) -> Firing {
+        let scope = self.scope(event);
+        let key = match self.render_key(scope) {
+            Ok(key) => key,
+            Err(reason) => {
+                return Firing::Error {
+                    reason: format!("`key`: {reason}"),
+                };
+            }
+        };
+        let rehearsal = Renderer {
+            scope,
+            is_rehearsal: true,
+        };
+        let mut skipped = Vec::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            match step.render(&rehearsal, &self.listing) {
+                // What is missing now may be there when the job runs.
+                Ok(_) | Err(NoCall::Later | NoCall::Missing(_)) => {}
+                Err(NoCall::Skip(reason)) => skipped.push(reason),
+                Err(NoCall::Bad(reason)) => {
+                    return Firing::Error {
+                        reason: format!("step {index} ({}): {reason}", step.kind()),
+                    };
+                }
+            }
+        }
+        if skipped.len() == self.steps.len() {
+            return Firing::Suppress {
+                reason: skipped.join("; "),
+            };
+        }
+        Firing::Fire(JobPlan {
+            key,
+            retry: self.retry.clone(),
+            steps: self
+                .summaries
+                .iter()
+                .map(|step| StepPlan {
+                    kind: step.kind,
+                    on_lost: step.on_lost,
+                })
+                .collect(),
         })
+    }
+
+    /// Renders a step for a job.
+    pub fn prepare(&self, step: usize, scope: &StepScope<'_>) -> Result<Prepared, RenderError> {
+        let Some(found) = self.steps.get(step) else {
+            return Err(RenderError {
+                message: format!("rule `{}` has no step {step}", self.name),
+            });
+        };
+        let renderer = Renderer {
+            scope: Scope {
+                event: scope.event,
+                rule: self.name.as_str(),
+                job: Some(scope.job),
+                attempt: Some(scope.attempt),
+                result: scope.result,
+            },
+            is_rehearsal: false,
+        };
+        match found.render(&renderer, &self.listing) {
+            Ok(call) => Ok(Prepared::Run {
+                call,
+                timeout: found.timeout,
+                grace: found.grace,
+                output_cap: found.output_cap,
+            }),
+            Err(NoCall::Skip(reason)) => Ok(Prepared::Skip { reason }),
+            Err(NoCall::Missing(message) | NoCall::Bad(message)) => Err(RenderError { message }),
+            Err(NoCall::Later) => Err(RenderError {
+                message: "the step needs a job that is not there".to_owned(),
+            }),
+        }
+    }
+
+    fn scope<'a>(&'a self, event: &'a Event) -> Scope<'a> {
+        Scope::of_event(event, self.name.as_str())
+    }
+
+    fn render_key(&self, scope: Scope<'_>) -> Result<Option<String>, String> {
+        let Some(field) = &self.key else {
+            return Ok(None);
+        };
+        let renderer = Renderer {
+            scope,
+            is_rehearsal: false,
+        };
+        let key = match field.text(&renderer) {
+            Ok(key) => key,
+            Err(NoCall::Bad(reason) | NoCall::Missing(reason) | NoCall::Skip(reason)) => {
+                return Err(reason);
+            }
+            Err(NoCall::Later) => return Err("there is no job yet".to_owned()),
+        };
+        if key.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        let length = key.chars().count();
+        if length > MAX_KEY {
+            return Err(format!("it has {length} characters, more than {MAX_KEY}"));
+        }
+        Ok(Some(key.into_owned()))
     }
 }

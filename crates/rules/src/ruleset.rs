@@ -1,57 +1,53 @@
-//! All rules of a project at one moment.
+//! All rules of a project at one moment: checked together, indexed by topic.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use model::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Level},
     event::Event,
     id::{Revision, RuleName},
     json::hex,
     ports::ProjectText,
-    verdict::{Decision, Explanation},
+    verdict::{Decision, Explanation, Firing, Trace, Truth, Verdict},
 };
 use sha2::{Digest, Sha256};
 
-use crate::rule::Rule;
+use crate::{
+    index::Index,
+    listing::Listing,
+    rule::{Known, Mode, Rule, read_rules},
+    yaml::{Reader, shorten},
+};
 
 /// Rules without an error in them.
 #[derive(Debug)]
 pub struct Checked {
     pub rules: RuleSet,
+    /// Warnings and notes.
     pub warnings: Vec<Diagnostic>,
 }
 
 /// Checks the rules of a project and reports everything at once: `Err` holds
 /// at least one error, and the warnings.
 pub fn compile(text: Arc<ProjectText>) -> Result<Checked, Vec<Diagnostic>> {
-    let revision = revision(&text);
-    Ok(Checked {
-        rules: RuleSet {
-            revision,
-            text,
-            rules: Vec::new(),
-        },
-        warnings: Vec::new(),
-    })
-}
-
-fn revision(text: &ProjectText) -> Revision {
-    let mut hasher = Sha256::new();
-    let mut feed = |kind: u8, text: &str| {
-        hasher.update([kind]);
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
+    let mut known = Known {
+        listing: Arc::new(Listing::new(&text.listing)),
+        names: HashMap::new(),
     };
-    for (path, content) in &text.files {
-        feed(b'f', path);
-        feed(b't', content);
+    let mut rules = Vec::new();
+    let mut findings = Vec::new();
+    for (file, content) in &text.files {
+        let mut reader = Reader::new(file, content);
+        read_rules(&mut reader, &mut known, &mut rules);
+        findings.extend(reader.finish());
     }
-    for path in &text.listing {
-        feed(b'l', path);
+    if findings.iter().any(|found| found.level == Level::Error) {
+        return Err(findings);
     }
-    hex(&hasher.finalize())
-        .parse()
-        .expect("64 hexadecimal digits are a revision")
+    Ok(Checked {
+        rules: RuleSet::new(text, rules),
+        warnings: findings,
+    })
 }
 
 /// Checked rules with their index.
@@ -59,10 +55,33 @@ fn revision(text: &ProjectText) -> Revision {
 pub struct RuleSet {
     revision: Revision,
     text: Arc<ProjectText>,
+    /// In rule order: by path of the file, then as they stand in it.
     rules: Vec<Rule>,
+    names: HashMap<RuleName, usize>,
+    index: Index,
 }
 
 impl RuleSet {
+    fn new(text: Arc<ProjectText>, rules: Vec<Rule>) -> Self {
+        let mut index = Index::new();
+        let mut names = HashMap::with_capacity(rules.len());
+        for (number, (position, rule)) in (0_u32..).zip(rules.iter().enumerate()) {
+            names.insert(rule.name().clone(), position);
+            if rule.mode() == Mode::Live {
+                for pattern in rule.on() {
+                    index.insert(pattern, number);
+                }
+            }
+        }
+        Self {
+            revision: revision(&text),
+            text,
+            rules,
+            names,
+            index,
+        }
+    }
+
     /// SHA-256 over the rule files and the listing.
     pub fn revision(&self) -> &Revision {
         &self.revision
@@ -73,17 +92,39 @@ impl RuleSet {
     }
 
     /// What the rules that match decide, in rule order.
-    pub fn judge(&self, _event: &Event) -> Vec<Decision> {
-        Vec::new()
+    pub fn judge(&self, event: &Event) -> Vec<Decision> {
+        self.index
+            .find(&event.topic)
+            .into_iter()
+            .filter_map(|number| self.rules.get(usize::try_from(number).ok()?))
+            .filter(|rule| rule.holds(event))
+            .map(|rule| Decision {
+                rule: rule.name().clone(),
+                firing: rule.fire(event),
+            })
+            .collect()
     }
 
     /// What every rule, or the one asked for, decides and why.
-    pub fn explain(&self, _event: &Event, _rule: Option<&RuleName>) -> Vec<Explanation> {
-        Vec::new()
+    pub fn explain(&self, event: &Event, rule: Option<&RuleName>) -> Vec<Explanation> {
+        match rule {
+            Some(name) => self
+                .rule(name)
+                .into_iter()
+                .map(|rule| self.explain_rule(rule, event))
+                .collect(),
+            None => self
+                .rules
+                .iter()
+                .map(|rule| self.explain_rule(rule, event))
+                .collect(),
+        }
     }
 
     pub fn rule(&self, name: &RuleName) -> Option<&Rule> {
-        self.rules.iter().find(|rule| rule.name() == name)
+        self.names
+            .get(name)
+            .and_then(|position| self.rules.get(*position))
     }
 
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
@@ -97,4 +138,116 @@ impl RuleSet {
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
+
+    fn explain_rule(&self, rule: &Rule, event: &Event) -> Explanation {
+        let (verdict, reason, conditions) = verdict(rule, event);
+        Explanation {
+            rule: rule.name().clone(),
+            revision: self.revision.clone(),
+            verdict,
+            reason,
+            job_id: None,
+            conditions,
+        }
+    }
 }
+
+fn verdict(rule: &Rule, event: &Event) -> (Verdict, String, Vec<Trace>) {
+    if rule.mode() == Mode::Off {
+        let reason = "the rule is off (`mode: off`)".to_owned();
+        return (Verdict::NoMatch, reason, Vec::new());
+    }
+    if !rule.is_about(event) {
+        return (Verdict::NoMatch, topic_reason(rule, event), Vec::new());
+    }
+    let (truth, traces) = rule.trace(event);
+    match truth {
+        Truth::True => {}
+        Truth::False => {
+            return (
+                Verdict::NoMatch,
+                "the condition is false".to_owned(),
+                traces,
+            );
+        }
+        Truth::Unknown => {
+            let reason = match unknown_note(&traces) {
+                Some(note) => format!("the condition is unknown: {note}"),
+                None => "the condition is unknown".to_owned(),
+            };
+            return (Verdict::NoMatch, reason, traces);
+        }
+    }
+    let (verdict, reason) = match rule.fire(event) {
+        Firing::Fire(_) if traces.is_empty() => (Verdict::Fired, "the topic matches".to_owned()),
+        Firing::Fire(_) => (
+            Verdict::Fired,
+            "the topic matches and the condition is true".to_owned(),
+        ),
+        Firing::Suppress { reason } => (Verdict::Suppressed, reason),
+        Firing::Error { reason } => (Verdict::Error, reason),
+    };
+    (verdict, reason, traces)
+}
+
+fn topic_reason(rule: &Rule, event: &Event) -> String {
+    let patterns: Vec<String> = rule
+        .on()
+        .iter()
+        .take(5)
+        .map(|pattern| format!("`{}`", shorten(&pattern.to_string())))
+        .collect();
+    let more = match rule.on().len().saturating_sub(patterns.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let matches = if rule.on().len() == 1 {
+        "does not match"
+    } else {
+        "matches none of"
+    };
+    let engine = if event.topic.is_reserved() {
+        "; topics of the engine are matched only by patterns that start with `lariat`"
+    } else {
+        ""
+    };
+    format!(
+        "topic `{}` {matches} {}{more}{engine}",
+        event.topic,
+        patterns.join(", ")
+    )
+}
+
+/// Why the condition is unknown: the innermost part that says so.
+fn unknown_note(traces: &[Trace]) -> Option<&str> {
+    traces
+        .iter()
+        .filter(|trace| trace.result == Truth::Unknown)
+        .filter_map(|trace| trace.note.as_deref().map(|note| (trace.depth, note)))
+        .reduce(|deepest, next| if next.0 > deepest.0 { next } else { deepest })
+        .map(|(_, note)| note)
+}
+
+fn revision(text: &ProjectText) -> Revision {
+    let mut hasher = Sha256::new();
+    let mut feed = |kind: u8, text: &str| {
+        hasher.update([kind]);
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    for (path, content) in &text.files {
+        feed(b'f', path);
+        feed(b't', content);
+    }
+    let mut listing: Vec<&String> = text.listing.iter().collect();
+    listing.sort_unstable();
+    for path in listing {
+        feed(b'l', path);
+    }
+    hex(&hasher.finalize())
+        .parse()
+        .expect("64 hexadecimal digits are a revision")
+}
+
+#[cfg(test)]
+mod tests;

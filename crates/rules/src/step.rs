@@ -1,8 +1,29 @@
 //! Steps of a rule, and how they are rendered for a job.
+//!
+//! Rendering is done twice: as a rehearsal when the rule is judged, with what
+//! is known of the event alone, and for good when a worker prepares the step.
+//! Both go through the same code, so what a rehearsal accepts can only fail
+//! later by what the job adds.
+
+mod command;
+mod field;
+mod playbook;
+mod read;
 
 use std::time::Duration;
 
-use model::{action::StepCall, event::Event, id::JobId, json::Object};
+use model::{
+    action::StepCall,
+    event::Event,
+    id::JobId,
+    job::{OnLost, StepKind},
+    json::Object,
+};
+
+pub(crate) use field::{Field, Renderer};
+pub(crate) use read::read_step;
+
+use crate::listing::Listing;
 
 /// What a step's templates may name.
 #[derive(Debug, Clone, Copy)]
@@ -33,4 +54,83 @@ pub enum Prepared {
 #[error("{message}")]
 pub struct RenderError {
     pub message: String,
+}
+
+/// What came of rendering a step that has no call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoCall {
+    /// A rehearsal that needs the job to know more.
+    Later,
+    /// The step does nothing, by its own rule.
+    Skip(String),
+    /// A file is not there. It may be there when the job runs.
+    Missing(String),
+    /// A value is undefined or not allowed where it stands.
+    Bad(String),
+}
+
+impl NoCall {
+    /// Says which key of the step it is about.
+    fn of(self, key: &str) -> Self {
+        match self {
+            Self::Bad(message) => Self::Bad(format!("`{key}`: {message}")),
+            Self::Later | Self::Skip(_) | Self::Missing(_) => self,
+        }
+    }
+}
+
+/// A checked step.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) body: Body,
+    pub(crate) timeout: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) output_cap: u64,
+    /// What the step itself says about being repeated.
+    pub(crate) idempotent: Option<bool>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Playbook(Box<playbook::Playbook>),
+    Command(Box<command::Command>),
+}
+
+impl Step {
+    pub(crate) fn kind(&self) -> StepKind {
+        match self.body {
+            Body::Playbook(_) => StepKind::Playbook,
+            Body::Command(_) => StepKind::Command,
+        }
+    }
+
+    /// The playbook or the command line as the rule writes it.
+    pub(crate) fn what(&self) -> String {
+        match &self.body {
+            Body::Playbook(playbook) => playbook.what(),
+            Body::Command(command) => command.what(),
+        }
+    }
+
+    /// What becomes of a job that is interrupted here. The rule's word comes
+    /// first, then the step's own, then what is usual for its kind.
+    pub(crate) fn on_lost(&self, rule: Option<OnLost>) -> OnLost {
+        match (rule, self.idempotent) {
+            (Some(word), _) => word,
+            (None, Some(true)) => OnLost::Retry,
+            (None, Some(false)) => OnLost::Hold,
+            (None, None) => self.kind().default_on_lost(),
+        }
+    }
+
+    pub(crate) fn render(
+        &self,
+        renderer: &Renderer<'_>,
+        listing: &Listing,
+    ) -> Result<StepCall, NoCall> {
+        match &self.body {
+            Body::Playbook(playbook) => playbook.render(renderer, listing),
+            Body::Command(command) => command.render(renderer, listing),
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod tree;
 use serde_json::{Number, Value};
 
 pub use quantity::{QuantityError, parse_duration, parse_size};
+pub(crate) use reader::shorten;
 pub use reader::{Mapping, Reader};
 
 /// Where something stands. Lines and columns count from 1, in characters.

@@ -82,7 +82,7 @@ fn nothing_makes_the_tree_explode() {
     let mut laughs = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {
         let below = format!("*a{},", level - 1).repeat(10);
-        laughs.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        laughs += &format!("a{level}: &a{level} [{below}]\n");
     }
     let mut reader = Reader::new("x.yml", &laughs);
     assert!(reader.parse().is_none());

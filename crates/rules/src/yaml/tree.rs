@@ -468,10 +468,7 @@ fn read_key(
         reader.error(
             Code::DuplicateKey,
             span,
-            format!(
-                "the key `{}` stands here twice",
-                super::reader::shorten(&text)
-            ),
+            format!("the key `{}` stands here twice", super::shorten(&text)),
             hint,
         );
         return Key::Refused;
