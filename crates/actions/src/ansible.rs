@@ -1,21 +1,199 @@
-//! Stub.
+//! Steps of kind `playbook`: Ansible, with the event as data.
+//!
+//! How Ansible is started is [`cold`]'s; this file knows what its ends mean.
+//! Nothing of an event is ever templated, decrypted or taken for a variable's
+//! name: that is [`vars`]' invariant.
+
+mod cold;
+mod config;
+mod vars;
+
 use async_trait::async_trait;
 use model::{
     action::{StepCall, StepContext, StepControl, StepReport},
-    diagnostic::Diagnostic,
-    job::{Outcome, StepKind},
+    diagnostic::{Diagnostic, Level},
+    job::{Exit, Outcome, Retry, StepKind},
+    json::Object,
     ports::Action,
 };
+use serde::Deserialize;
+use tracing::warn;
 
-use crate::settings::ActionSettings;
+use crate::{
+    process::{self, Ended},
+    run_dir,
+    settings::ActionSettings,
+    step::{self, StepFiles},
+};
 
 /// Runs steps of kind `playbook`.
 #[derive(Debug)]
-pub struct PlaybookAction;
+pub struct PlaybookAction {
+    settings: ActionSettings,
+}
 
 impl PlaybookAction {
-    pub fn new(_settings: ActionSettings) -> Self {
-        Self
+    /// Also removes what steps of dead processes left in the runtime directory.
+    pub fn new(settings: ActionSettings) -> Self {
+        if let Err(error) = run_dir::sweep(&settings.runtime_dir) {
+            warn!(%error, "files of earlier steps could not be removed");
+        }
+        Self { settings }
+    }
+}
+
+/// What our callback plugin tells at the end of a run.
+#[derive(Debug, Deserialize)]
+struct Told {
+    recap: Recap,
+    result: Option<Object>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Recap {
+    hosts: usize,
+    ok: usize,
+    changed: usize,
+    failed: usize,
+    failed_names: Vec<String>,
+    unreachable: usize,
+    unreachable_names: Vec<String>,
+}
+
+impl Recap {
+    fn summary(&self) -> String {
+        if self.hosts == 0 {
+            return "no host matched".to_owned();
+        }
+        format!(
+            "hosts {}, tasks ok {}, changed {}",
+            self.hosts, self.ok, self.changed
+        )
+    }
+
+    /// Which hosts are to blame, if any.
+    fn blame(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if self.failed > 0 {
+            parts.push(format!(
+                "failed on {} of {} hosts: {}",
+                self.failed,
+                self.hosts,
+                names(&self.failed_names, self.failed)
+            ));
+        }
+        if self.unreachable > 0 {
+            parts.push(format!(
+                "unreachable {} of {} hosts: {}",
+                self.unreachable,
+                self.hosts,
+                names(&self.unreachable_names, self.unreachable)
+            ));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// The first few names, which may be anything that an inventory made them.
+fn names(names: &[String], count: usize) -> String {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| {
+            name.chars()
+                .take(80)
+                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+                .collect()
+        })
+        .collect();
+    if count > shown.len() {
+        shown.push(format!("and {} more", count - shown.len()));
+    }
+    shown.join(", ")
+}
+
+/// What an exit code of `ansible-playbook` means, and whether a retry helps.
+/// Without a recap the playbook did not come to its end.
+fn explain(code: i32, recap: Option<&Recap>) -> (String, Retry) {
+    let blame = recap.and_then(Recap::blame);
+    let ended = |what: &str| match &blame {
+        Some(blame) => format!("exit code {code}: {blame}"),
+        None => format!("exit code {code}: {what}"),
+    };
+    match code {
+        1 => (ended("Ansible reports an error"), Retry::Worthwhile),
+        2 => (ended("tasks failed"), Retry::Worthwhile),
+        3 | 6 => (ended("hosts failed or were unreachable"), Retry::Worthwhile),
+        4 if recap.is_none() => (
+            ended("the playbook, its variables or its inventory cannot be parsed"),
+            Retry::Pointless,
+        ),
+        4 => (ended("hosts were unreachable"), Retry::Worthwhile),
+        5 => (
+            ended("`ansible-playbook` does not accept its options"),
+            Retry::Pointless,
+        ),
+        99 => (ended("Ansible was interrupted"), Retry::Worthwhile),
+        250 => (
+            ended("Ansible stopped with an unexpected exception"),
+            Retry::Worthwhile,
+        ),
+        _ => (ended("the playbook failed"), Retry::Worthwhile),
+    }
+}
+
+fn conclude(ended: &Ended, files: StepFiles, context: &StepContext) -> StepReport {
+    if let Some(report) = step::interrupted(ended, context) {
+        return report;
+    }
+    let Some(exit) = ended.exit else {
+        return step::unstartable("`ansible-playbook` ended without an exit status".to_owned());
+    };
+    let (told, note) = match step::read_result(files.result) {
+        Ok(None) => (None, None),
+        Ok(Some(object)) => match serde_json::from_value::<Told>(object.into()) {
+            Ok(told) => (Some(told), None),
+            Err(_) => (
+                None,
+                Some("its result was overwritten and not kept".to_owned()),
+            ),
+        },
+        Err(note) => (None, Some(note)),
+    };
+    let (recap, result) = match told {
+        Some(told) => (Some(told.recap), told.result),
+        None => (None, None),
+    };
+    let (summary, retry) = match exit {
+        Exit::Code(0) => {
+            let summary = recap
+                .as_ref()
+                .map_or_else(|| step::describe(exit), Recap::summary);
+            (summary, None)
+        }
+        Exit::Code(code) => {
+            let (summary, retry) = explain(code, recap.as_ref());
+            (summary, Some(retry))
+        }
+        Exit::Signal(_) => (step::describe(exit), Some(Retry::Worthwhile)),
+    };
+    let summary = match note {
+        Some(note) => format!("{summary}; {note}"),
+        None => summary,
+    };
+    let outcome = match retry {
+        None => Outcome::Succeeded { summary },
+        Some(retry) => Outcome::Failed {
+            exit: Some(exit),
+            summary,
+            retry,
+        },
+    };
+    StepReport {
+        outcome,
+        exit: Some(exit),
+        result,
     }
 }
 
@@ -25,17 +203,33 @@ impl Action for PlaybookAction {
         StepKind::Playbook
     }
 
-    async fn run(&self, _: StepCall, _: StepContext, _: StepControl) -> StepReport {
-        StepReport {
-            outcome: Outcome::Unstartable {
-                reason: "not built yet".to_owned(),
-            },
-            exit: None,
-            result: None,
+    async fn run(&self, call: StepCall, context: StepContext, control: StepControl) -> StepReport {
+        let StepCall::Playbook(call) = call else {
+            return step::unstartable(format!("a {} step is not a playbook", call.kind()));
+        };
+        let files = match StepFiles::create(&self.settings, &context) {
+            Ok(files) => files,
+            Err(error) => {
+                return step::unstartable(format!("the step's private files: {error}"));
+            }
+        };
+        match cold::prepare(&call, &context, &files, &self.settings) {
+            Ok(program) => {
+                let ended = process::run(program, &context, control, &self.settings).await;
+                conclude(&ended, files, &context)
+            }
+            Err(reason) => step::unstartable(reason),
         }
     }
 
     async fn preflight(&self) -> Vec<Diagnostic> {
-        Vec::new()
+        match cold::find(&self.settings) {
+            Ok(_) => Vec::new(),
+            Err(reason) => vec![Diagnostic::without_place(
+                Level::Warning,
+                "ansible-missing",
+                format!("playbooks cannot run: {reason}"),
+            )],
+        }
     }
 }

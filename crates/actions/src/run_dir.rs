@@ -38,10 +38,6 @@ impl RunDir {
         Ok(Self { dir, _lock: lock })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// A new file that only we may read.
     pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.dir.path().join(name);

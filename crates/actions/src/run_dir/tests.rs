@@ -11,7 +11,7 @@ fn what_a_step_gets_is_private_and_goes_with_it() {
     let mode =
         |path: &std::path::Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(0o700, mode(&runtime));
-    assert_eq!(0o700, mode(dir.path()));
+    assert_eq!(0o700, mode(dir.dir.path()));
     assert_eq!(0o600, mode(&file));
     drop(dir);
     assert!(!file.exists());
@@ -27,7 +27,7 @@ fn a_sweep_takes_the_dead_and_leaves_the_living() {
     let foreign = runtime.path().join("other");
     fs_err::create_dir(&foreign).unwrap();
     sweep(runtime.path()).unwrap();
-    assert!(living.path().exists());
+    assert!(living.dir.path().exists());
     assert!(foreign.exists());
     assert!(!dead.exists());
 }

@@ -1,0 +1,169 @@
+//! A playbook in an `ansible-playbook` of its own: nothing is kept between
+//! runs. A warm runner would stand beside this file and offer the same.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use model::action::{PlaybookCall, StepContext};
+
+use super::{config, vars};
+use crate::{place, process::Program, settings::ActionSettings, step::StepFiles};
+
+const CALLBACK: &str = include_str!("lariat_result.py");
+
+/// Where `ansible-playbook` is, or what to do about it.
+pub(super) fn find(settings: &ActionSettings) -> Result<PathBuf, String> {
+    const REMEDY: &str = "install ansible-core (`apt install ansible-core`, or `pip install ansible-core`), or set `ansible.playbook_command`";
+    let command = settings.playbook_command.as_str();
+    if command.contains('/') {
+        let path = PathBuf::from(command);
+        return if place::is_executable(&path) {
+            Ok(path)
+        } else {
+            Err(format!(
+                "`{command}`, set by `ansible.playbook_command`, is not there or not executable: {REMEDY}"
+            ))
+        };
+    }
+    place::on_path(&settings.path, command).ok_or_else(|| {
+        format!(
+            "`{command}` is not installed, or not on the path `{}`: {REMEDY}",
+            settings.path
+        )
+    })
+}
+
+/// Everything that `ansible-playbook` is started with.
+pub(super) fn prepare(
+    call: &PlaybookCall,
+    context: &StepContext,
+    files: &StepFiles,
+    settings: &ActionSettings,
+) -> Result<Program, String> {
+    let program = find(settings)?;
+    let project = fs_err::canonicalize(&context.project).map_err(|error| error.to_string())?;
+    check_places(call, &project)?;
+
+    let text = vars::write(context, &call.vars).map_err(|error| error.to_string())?;
+    let own = |error: std::io::Error| format!("the step's private files: {error}");
+    let extra_vars = files.dir.file("vars.yml", text.as_bytes()).map_err(own)?;
+    let plugins = files.dir.directory("callback").map_err(own)?;
+    files
+        .dir
+        .file("callback/lariat_result.py", CALLBACK.as_bytes())
+        .map_err(own)?;
+    let temp = files.dir.directory("tmp").map_err(own)?;
+
+    let mut environment = environment(&program, &project, &plugins, &temp, files, settings);
+    files.identify(&mut environment, context);
+    Ok(Program {
+        argv: arguments(call, &program, &extra_vars),
+        program,
+        environment,
+        directory: project,
+        stdin: PathBuf::from("/dev/null"),
+        result: files.result.path.clone(),
+        detach: false,
+    })
+}
+
+/// The listing was taken earlier; a link may have been put in since.
+fn check_places(call: &PlaybookCall, project: &Path) -> Result<(), String> {
+    let inside = |what: &str, path: &str| {
+        place::inside(project, path)
+            .map(drop)
+            .map_err(|error| format!("{what}: {error}"))
+    };
+    inside("playbook", &call.playbook)?;
+    for source in &call.inventory {
+        if !source.ends_with(',') {
+            inside("inventory", source)?;
+        }
+    }
+    for file in &call.vault_password_files {
+        inside("vault password file", file)?;
+    }
+    Ok(())
+}
+
+/// Each value is joined to its option with `=`, so none can be taken for an
+/// option itself.
+fn arguments(call: &PlaybookCall, program: &Path, extra_vars: &Path) -> Vec<String> {
+    let mut argv = vec![program.display().to_string()];
+    for source in &call.inventory {
+        argv.push(format!("--inventory={source}"));
+    }
+    if let Some(limit) = &call.limit {
+        argv.push(format!("--limit={limit}"));
+    }
+    if !call.tags.is_empty() {
+        argv.push(format!("--tags={}", call.tags.join(",")));
+    }
+    if !call.skip_tags.is_empty() {
+        argv.push(format!("--skip-tags={}", call.skip_tags.join(",")));
+    }
+    if call.check {
+        argv.push("--check".to_owned());
+    }
+    if call.diff {
+        argv.push("--diff".to_owned());
+    }
+    if let Some(forks) = call.forks {
+        argv.push(format!("--forks={forks}"));
+    }
+    if call.verbosity > 0 {
+        argv.push(format!(
+            "-{}",
+            "v".repeat(usize::from(call.verbosity.min(6)))
+        ));
+    }
+    for file in &call.vault_password_files {
+        argv.push(format!("--vault-password-file={file}"));
+    }
+    argv.push(format!("--extra-vars=@{}", extra_vars.display()));
+    argv.push("--".to_owned());
+    argv.push(call.playbook.clone());
+    argv
+}
+
+fn environment(
+    program: &Path,
+    project: &Path,
+    plugins: &Path,
+    temp: &Path,
+    files: &StepFiles,
+    settings: &ActionSettings,
+) -> BTreeMap<String, String> {
+    let mut environment = files.environment(settings);
+    let callbacks = config::callback_plugins(
+        project,
+        &settings.home,
+        environment
+            .get("ANSIBLE_CALLBACK_PLUGINS")
+            .map(String::as_str),
+        plugins,
+    );
+    // What belongs to the installation stands beside the program.
+    if let Some(bin) = program.parent().filter(|bin| bin.is_absolute()) {
+        let path = match environment.get("PATH") {
+            Some(path) => format!("{}:{path}", bin.display()),
+            None => bin.display().to_string(),
+        };
+        environment.insert("PATH".to_owned(), path);
+    }
+    if let Some(config) = config::of_project(project) {
+        environment.insert("ANSIBLE_CONFIG".to_owned(), config.display().to_string());
+    }
+    for (name, value) in [
+        ("ANSIBLE_CALLBACK_PLUGINS", callbacks),
+        ("ANSIBLE_LOCAL_TEMP", temp.display().to_string()),
+        ("ANSIBLE_NOCOLOR", "1".to_owned()),
+        ("ANSIBLE_FORCE_COLOR", "0".to_owned()),
+        ("PYTHONUNBUFFERED", "1".to_owned()),
+    ] {
+        environment.insert(name.to_owned(), value);
+    }
+    environment
+}

@@ -1,0 +1,82 @@
+//! Which callback plugins the project has, so that ours is added to them.
+//!
+//! Ansible's variable for the search path replaces what its configuration
+//! says. This reads the one key that is concerned from the file that Ansible
+//! will read, and nothing else.
+
+use std::path::{Path, PathBuf};
+
+/// Where Ansible looks when nothing is configured.
+const DEFAULT: &str = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback";
+
+/// The configuration of the project itself, if it has one.
+pub(super) fn of_project(project: &Path) -> Option<PathBuf> {
+    Some(project.join("ansible.cfg")).filter(|path| path.is_file())
+}
+
+/// The search path for callback plugins with `ours` added. `given` is what
+/// the step's environment says already, which Ansible would prefer.
+pub(super) fn callback_plugins(
+    project: &Path,
+    home: &Path,
+    given: Option<&str>,
+    ours: &Path,
+) -> String {
+    let configured = match given {
+        Some(given) => given.to_owned(),
+        None => configured(project, home).unwrap_or_else(|| DEFAULT.to_owned()),
+    };
+    format!("{configured}:{}", ours.display())
+}
+
+/// From the first configuration file that Ansible finds.
+fn configured(project: &Path, home: &Path) -> Option<String> {
+    let file = of_project(project)
+        .into_iter()
+        .chain([
+            home.join(".ansible.cfg"),
+            PathBuf::from("/etc/ansible/ansible.cfg"),
+        ])
+        .find(|path| path.is_file())?;
+    let text = fs_err::read_to_string(&file).ok()?;
+    let value = setting(&text, "defaults", "callback_plugins")?;
+    let base = file.parent()?;
+    let entries: Vec<String> = value
+        .split(':')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| {
+            if entry.starts_with(['/', '~', '$', '{']) {
+                entry.to_owned()
+            } else {
+                base.join(entry).display().to_string()
+            }
+        })
+        .collect();
+    (!entries.is_empty()).then(|| entries.join(":"))
+}
+
+/// One value of an INI file as Python's parser reads it, without the rarer
+/// forms: continued lines.
+fn setting<'a>(text: &'a str, section: &str, name: &str) -> Option<&'a str> {
+    let mut is_inside = false;
+    let mut found = None;
+    for line in text.lines() {
+        let line = line.trim();
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(header) = line.strip_prefix('[') {
+            is_inside = header.split(']').next() == Some(section);
+        } else if is_inside
+            && let Some((key, value)) = line.split_once(['=', ':'])
+            && key.trim().eq_ignore_ascii_case(name)
+        {
+            found = Some(value.split(" ;").next().unwrap_or(value).trim());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;
