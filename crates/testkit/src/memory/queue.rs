@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     MemoryStore,
-    state::{JobRow, Now, State, tries_with},
+    state::{Ending, JobRow, Now, State, tries_with},
 };
 
 /// Wake-ups make a claim fast; this makes it right when a clock is moved by
@@ -123,7 +123,12 @@ impl JobQueue for MemoryStore {
                 return Ok(Fenced::Stale);
             };
             let next = next.clone().heeding(job.cancel.as_ref());
-            state.end_attempt(&lease.job, last, outcome, &next, &now);
+            let ending = Ending {
+                last,
+                outcome,
+                next: &next,
+            };
+            state.end_attempt(&lease.job, &ending, &now);
         }
         self.shared.wake.notify_waiters();
         Ok(Fenced::Recorded)
@@ -239,7 +244,12 @@ fn record_loss(state: &mut State, lease: LeaseId, roll: f64, now: &Now) -> Recov
         skipped: false,
         result: None,
     });
-    state.end_attempt(&lease.job, last.as_ref(), &outcome, &next, now);
+    let ending = Ending {
+        last: last.as_ref(),
+        outcome: &outcome,
+        next: &next,
+    };
+    state.end_attempt(&lease.job, &ending, now);
     Recovered {
         lease,
         worker,

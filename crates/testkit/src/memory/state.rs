@@ -70,6 +70,14 @@ pub(crate) struct JobRow {
     pub(crate) finished: Option<Timestamp>,
 }
 
+/// How an attempt ended, and what follows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending<'a> {
+    pub(crate) last: Option<&'a StepEnd>,
+    pub(crate) outcome: &'a Outcome,
+    pub(crate) next: &'a NextState,
+}
+
 /// When a retry may begin: the boot clock decides, the wall clock is for show.
 #[derive(Debug, Clone)]
 pub(crate) struct Due {
@@ -372,14 +380,12 @@ impl State {
     }
 
     /// Ends the attempt that runs: its last step, the attempt, and the job.
-    pub(crate) fn end_attempt(
-        &mut self,
-        id: &JobId,
-        last: Option<&StepEnd>,
-        outcome: &Outcome,
-        next: &NextState,
-        now: &Now,
-    ) {
+    pub(crate) fn end_attempt(&mut self, id: &JobId, ending: &Ending<'_>, now: &Now) {
+        let Ending {
+            last,
+            outcome,
+            next,
+        } = *ending;
         let job = self.job_mut(id).expect("the caller has found it");
         if let Some(end) = last {
             job.end_step(end, now.wall);
