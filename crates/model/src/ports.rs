@@ -85,7 +85,8 @@ pub trait Intake: Send + Sync {
     /// stand in the order of the batch. Decisions about other events
     /// (duplicates, keys) are [`crate::flow`]'s, on the state read inside the
     /// transaction; a duplicate is noted as a verdict on each of its rules,
-    /// those that have a job of it.
+    /// those that have a job of it: one verdict however often it comes. In the
+    /// same way a refused event is one open dead letter.
     ///
     /// `QueueFull` is the answer when the batch makes jobs and more than the
     /// limit would be `waiting` or `queued` after it. A batch that makes none,
