@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Fixture, QUEUE_LIMIT,
-    build::{event, fire, judged, keyed, plan, revision, rule},
+    build::{by, event, fire, judged, keyed, plan, revision, rule},
     words,
 };
 
@@ -118,7 +118,7 @@ pub async fn accepting_an_event_again_makes_nothing_and_names_the_first_jobs(sto
     store.clock.advance(super::LEASE);
     let mut again = event("e1", store.now());
     again.body = json!({"b": 2, "a": 1});
-    let answer = store.accept_one(judged(again, decisions)).await;
+    let answer = store.accept_one(judged(again, decisions.clone())).await;
     assert!(answer.duplicate && !answer.conflict);
     assert_eq!(answer.jobs, jobs, "the first jobs, in rule order");
 
@@ -133,6 +133,14 @@ pub async fn accepting_an_event_again_makes_nothing_and_names_the_first_jobs(sto
         assert_eq!(noted.job_id.as_ref(), Some(job));
         assert!(!noted.reason.is_empty(), "it says why");
     }
+
+    // A sender who repeats himself for ever fills no history.
+    let once = verdicts.len();
+    for _ in 0..3 {
+        let again = judged(first.clone(), decisions.clone());
+        assert_eq!(store.accept_one(again).await.jobs, jobs);
+    }
+    assert_eq!(store.verdicts("e1").await.len(), once);
 
     // By now other rules match, and the first job has ended.
     let leases = store.claim(1).await;
@@ -180,6 +188,19 @@ pub async fn another_body_under_a_known_id_becomes_a_dead_letter(store: &Fixture
     let refused: Event = serde_json::from_slice(raw).unwrap();
     assert_eq!(refused, other_body);
     assert_eq!(store.dead(&letter.id).await, *letter);
+
+    // The same refusal again is not another letter while one is open.
+    let again = judged(other_body.clone(), decisions.clone());
+    assert!(store.accept_one(again).await.conflict);
+    assert_eq!(store.open_dead().await, letters);
+    let closed = store
+        .control
+        .close_dead(&letter.id, DeadState::Discarded, &by("ann"))
+        .await;
+    assert!(closed.unwrap());
+    let again = judged(other_body.clone(), decisions.clone());
+    assert!(store.accept_one(again).await.conflict);
+    assert_eq!(store.open_dead().await.len(), 1);
 
     let mut other_topic = first.clone();
     other_topic.topic = "org.example.elsewhere".parse().unwrap();

@@ -2,10 +2,15 @@
 
 use async_trait::async_trait;
 use model::{
+    clock::Timestamp,
+    event::Event,
     fault::FaultPoint,
     flow::{self, Arrival, Existing},
     id::{EventId, JobId, Revision},
-    ports::{AcceptError, Accepted, DeadKind, DeadLetterDraft, Intake, Judged, StoreError},
+    json::ContentHash,
+    ports::{
+        AcceptError, Accepted, DeadKind, DeadLetterDraft, DeadState, Intake, Judged, StoreError,
+    },
     verdict::{Decision, Firing, StoredVerdict, Verdict},
 };
 
@@ -115,7 +120,7 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
         Arrival::Duplicate => {
             let jobs = state.jobs_of(&event.id);
             for job in &jobs {
-                note_duplicate(state, job, &revision);
+                note_duplicate(state, job, now.wall);
             }
             Accepted {
                 id: event.id,
@@ -125,19 +130,7 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
             }
         }
         Arrival::Conflict => {
-            let raw = serde_json::to_vec(&event).expect("an event is plain data");
-            state.bury(
-                DeadLetterDraft {
-                    kind: DeadKind::IdConflict,
-                    cause: format!("event `{}` exists with another topic or body", event.id),
-                    event_id: Some(event.id.clone()),
-                    rule: None,
-                    job_id: None,
-                    source: event.source,
-                    raw: Some(raw),
-                },
-                now.wall,
-            );
+            refuse(state, &event, &hash, now.wall);
             Accepted {
                 id: event.id,
                 duplicate: true,
@@ -148,15 +141,54 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
     }
 }
 
-fn note_duplicate(state: &mut State, id: &JobId, revision: &Revision) {
+/// Keeps a refused event, unless an open letter is about the same already.
+fn refuse(state: &mut State, event: &Event, hash: &ContentHash, now: Timestamp) {
+    let is_same = |raw: &[u8]| {
+        serde_json::from_slice::<Event>(raw)
+            .is_ok_and(|kept| ContentHash::of(kept.topic.as_str(), &kept.body) == *hash)
+    };
+    let is_known = state.dead.values().any(|letter| {
+        letter.state == DeadState::Open
+            && letter.content.kind == DeadKind::IdConflict
+            && letter.content.event_id.as_ref() == Some(&event.id)
+            && letter.content.raw.as_deref().is_some_and(is_same)
+    });
+    if is_known {
+        return;
+    }
+    let raw = serde_json::to_vec(event).expect("an event is plain data");
+    state.bury(
+        DeadLetterDraft {
+            kind: DeadKind::IdConflict,
+            cause: format!("event `{}` exists with another topic or body", event.id),
+            event_id: Some(event.id.clone()),
+            rule: None,
+            job_id: None,
+            source: event.source.clone(),
+            raw: Some(raw),
+        },
+        now,
+    );
+}
+
+/// One verdict for each rule, which counts: a sender who repeats himself for
+/// ever fills nothing.
+fn note_duplicate(state: &mut State, id: &JobId, now: Timestamp) {
     let job = state.job(id).expect("it was listed a moment ago");
-    let verdict = StoredVerdict {
+    let first = StoredVerdict {
         event_id: job.event_id.clone(),
         rule: job.rule.clone(),
-        revision: revision.clone(),
+        revision: job.revision.clone(),
         verdict: Verdict::Duplicate,
-        reason: format!("the event came again; job {id} was made the first time"),
+        reason: format!("the event came again at {now}"),
         job_id: Some(id.clone()),
     };
-    state.note(verdict);
+    let noted = state
+        .verdicts
+        .values_mut()
+        .find(|verdict| verdict.verdict == Verdict::Duplicate && verdict.job_id == first.job_id);
+    match noted {
+        Some(verdict) => verdict.reason = format!("the event came again, last at {now}"),
+        None => state.note(first),
+    }
 }
