@@ -13,10 +13,10 @@ use model::{
     clock::BootTime,
     event::Event,
     fault::FaultPoint,
-    id::{JobId, LeaseId, Revision, RuleName},
+    id::{Revision, RuleName},
     job::{JobPlan, Lease, NextState, Outcome, Retry, StepEnd, Tries, after_attempt},
     json::Object,
-    ports::{Controlled, Fenced, StoreError},
+    ports::{Fenced, StoreError},
 };
 use rules::{Prepared, RuleSet, StepScope};
 
@@ -324,24 +324,18 @@ impl Attempt {
             ..
         } = self;
         shared.parts.faults.reach(FaultPoint::AfterFinish);
-        let id = hold.id().clone();
         AttemptFinished {
-            lease: &id,
+            lease: hold.id(),
             rule: &rule,
             outcome: &last.outcome,
             next: &next,
             took: between(&begun, &shared.parts.clock.boot()),
         }
         .emit(&shared.counters);
-        // Asked for while the end was being recorded.
-        if let (Some(model::action::Stop::Cancel(by)), NextState::Retrying { .. }) =
-            (hold.release(), &next)
-        {
-            cancel_between_attempts(&shared, &id.job, &by).await;
-        }
     }
 
-    /// What becomes of the job; a person's word ends its retrying.
+    /// What becomes of the job. The store heeds a cancel that has not come
+    /// to us yet.
     fn next(&self, outcome: &Outcome) -> NextState {
         let mut tries = self.tries;
         match outcome {
@@ -352,10 +346,7 @@ impl Attempt {
         }
         let interrupted = matches!(outcome, Outcome::Lost { .. }).then_some(self.step);
         let next = after_attempt(&self.plan, tries, outcome, interrupted, rand::random());
-        match (next, self.hold.cancelled_by()) {
-            (NextState::Retrying { .. }, Some(by)) => NextState::Cancelled { by },
-            (next, _) => next,
-        }
+        next.heeding(self.hold.cancelled_by().as_ref())
     }
 
     /// Offers a record until the store takes it. `None`: the lease ended
@@ -415,29 +406,5 @@ fn panicked_outcome() -> Outcome {
         exit: None,
         summary: "panicked".to_owned(),
         retry: Retry::Worthwhile,
-    }
-}
-
-/// Cancels a job that no longer runs here but was asked to stop while it did.
-pub(crate) async fn cancel_between_attempts(
-    shared: &Shared,
-    job: &JobId,
-    by: &model::id::Principal,
-) {
-    match shared.parts.control.cancel(job, by).await {
-        Ok(Controlled::Done(_) | Controlled::WrongState(_) | Controlled::NotFound) => {}
-        Err(error) => {
-            let lease = LeaseId {
-                job: job.clone(),
-                attempt: 0,
-            };
-            RecordFailed {
-                lease: &lease,
-                what: "the cancelling",
-                error: &error,
-                is_final: true,
-            }
-            .emit();
-        }
     }
 }

@@ -20,30 +20,12 @@ pub(crate) async fn cancel(
     let answer = control.cancel(job, by).await?;
     if let Controlled::Done(state) = &answer {
         CancelAsked { job, by: &by.0 }.emit();
-        let is_told = *state == JobState::Running && shared.held.cancel(job, by);
-        if *state == JobState::Running && !is_told {
-            return cancel_after_end(shared, job, by, answer).await;
+        if *state == JobState::Running {
+            // Not held here: its own worker hears of it when it renews.
+            let _is_here = shared.held.cancel(job, by);
         }
     }
     Ok(answer)
-}
-
-/// The job was running when it was asked to stop, and does not run here: its
-/// attempt may have ended in between, with another to follow.
-async fn cancel_after_end(
-    shared: &Shared,
-    job: &JobId,
-    by: &Principal,
-    answer: Controlled,
-) -> Result<Controlled, StoreError> {
-    let now = shared.parts.history.job(job).await?;
-    match now.map(|job| job.state) {
-        Some(JobState::Retrying | JobState::Queued | JobState::Waiting | JobState::Held) => {
-            shared.parts.control.cancel(job, by).await
-        }
-        Some(JobState::Running | JobState::Succeeded | JobState::Failed | JobState::Cancelled)
-        | None => Ok(answer),
-    }
 }
 
 pub(crate) async fn retry(

@@ -5,15 +5,19 @@
 //! retried by its state, an event is accepted again under an id that follows
 //! from the letter, a rule makes one job for an event.
 
+use std::error::Error;
+
 use model::{
     event::Event,
     id::{DeadLetterId, EventId, Principal},
     job::JobState,
+    json,
     ports::{
         AcceptError, Controlled, DeadKind, DeadLetter, DeadLetterDraft, DeadState, StoreError,
     },
     verdict::Firing,
 };
+use serde_json::Value;
 
 use crate::{engine::DeadRetry, intake, shared::Shared, tasks::caught};
 
@@ -112,7 +116,7 @@ fn refused_event(letter: &DeadLetter, now: model::clock::Timestamp) -> Result<Ev
     let raw = raw
         .as_deref()
         .ok_or_else(|| "the refused event was not kept".to_owned())?;
-    let event: Event = serde_json::from_slice(raw)
+    let event = read_event(raw)
         .map_err(|error| format!("the refused event cannot be read back: {error}"))?;
     let id: EventId = format!("{}-{}", letter.created.year(), letter.id)
         .parse()
@@ -121,6 +125,23 @@ fn refused_event(letter: &DeadLetter, now: model::clock::Timestamp) -> Result<Ev
         id,
         accepted: now,
         source: source.clone(),
+        ..event
+    })
+}
+
+/// Numbers of body and headers keep the text they were sent with.
+fn read_event(raw: &[u8]) -> Result<Event, Box<dyn Error>> {
+    let mut value = json::parse(str::from_utf8(raw)?)?;
+    let fields = value.as_object_mut().ok_or("it is not an object")?;
+    let body = fields.insert("body".to_owned(), Value::Null);
+    let headers = fields.insert("headers".to_owned(), Value::Object(json::Object::new()));
+    let event: Event = serde_json::from_value(value)?;
+    Ok(Event {
+        body: body.ok_or("it has no body")?,
+        headers: match headers {
+            Some(Value::Object(headers)) => headers,
+            Some(_) | None => return Err("its headers are not an object".into()),
+        },
         ..event
     })
 }

@@ -185,12 +185,6 @@ impl Hold {
     pub(crate) fn lose(&self) {
         self.steering.stop(Stop::LeaseLost);
     }
-
-    /// Lets go; says what the attempt was told to the last moment.
-    pub(crate) fn release(self) -> Option<Stop> {
-        self.held.leases().remove(&self.id);
-        self.steering.stop.borrow().clone()
-    }
 }
 
 impl Drop for Hold {

@@ -11,7 +11,6 @@ use std::{
 
 use model::{
     clock::{BootTime, Timestamp},
-    fault::FaultPoint,
     ports::{Cutoffs, Pruned, StoreError},
 };
 
@@ -136,7 +135,6 @@ async fn prune(shared: &Shared) -> Result<(), StoreError> {
             return Ok(());
         }
         HistoryPruned(pruned).emit();
-        parts.faults.reach(FaultPoint::DuringRetention);
         tokio::time::sleep(BREATH).await;
     }
 }

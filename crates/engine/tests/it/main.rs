@@ -1,0 +1,18 @@
+//! The engine whole, over ports in memory, with paused time.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a panic is how a test says that something is wrong"
+)]
+
+mod contracts;
+mod control;
+mod dead;
+mod harness;
+mod leases;
+mod reload;
+mod retry;
+mod shutdown;
+mod sweep;
+mod trouble;
+mod world;
