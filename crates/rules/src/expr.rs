@@ -1,4 +1,27 @@
 //! Conditions: Jinja expressions that are true, false or unknown.
+//!
+//! The language is Jinja's, as Ansible's users know it, on JSON's values:
+//!
+//! - A part that uses something undefined, orders values of different kinds, or
+//!   cannot be computed (division by zero) is *unknown*. `and`, `or` and `not`
+//!   follow Kleene. `is defined`, `is undefined` and `default` accept undefined.
+//! - Values of different kinds are not equal. A truth value is no number:
+//!   `true == 1` is false. Numbers are compared by their exact value.
+//! - A condition whose value is no truth value counts as in Jinja: empty texts,
+//!   lists and mappings, zero and none are false.
+//! - Parentheses around several items make a list.
+//! - Regular expressions are those of the `regex` crate: linear in time, without
+//!   look-around.
+//!
+//! Templates share everything but the three values; see `template.rs`.
+
+mod convert;
+mod eval;
+mod math;
+mod parse;
+mod print;
+pub(crate) mod tree;
+mod truth;
 
 use model::{
     event::Event,
@@ -7,8 +30,13 @@ use model::{
     verdict::{Trace, Truth},
 };
 
-/// What conditions and templates may name: `event`, `msg`, `rule`, `job`,
-/// `attempt` and `result`.
+pub(crate) use convert::{Converter, Names};
+pub(crate) use eval::Machine;
+pub(crate) use parse::{Place, explain, look_over};
+use tree::Expr;
+
+/// What conditions and templates may name: `event`, `msg` (its body), `rule`,
+/// and in steps `job`, `attempt` and `result`. What is absent is undefined.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     pub event: &'a Event,
@@ -19,7 +47,7 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The scope of a condition, a key: no job exists yet.
+    /// The scope of a condition or a key: there is no job yet.
     pub fn of_event(event: &'a Event, rule: &'a str) -> Self {
         Self {
             event,
@@ -38,38 +66,105 @@ pub struct ExprError {
     pub message: String,
     /// In bytes, from the start of the given text.
     pub offset: usize,
-    /// In bytes, at least 1 unless the text is empty.
+    /// In bytes; 0 at the end of the text.
     pub len: usize,
     /// What to write instead.
     pub hint: Option<String>,
 }
 
+impl ExprError {
+    pub(crate) fn new(message: impl Into<String>, offset: usize, len: usize) -> Self {
+        Self {
+            message: message.into(),
+            offset,
+            len,
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
 /// A parsed condition.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Condition {}
+pub struct Condition {
+    expr: Expr,
+}
 
 impl Condition {
-    pub fn parse(_text: &str) -> Result<Self, ExprError> {
-        Ok(Self {})
+    pub fn parse(text: &str) -> Result<Self, ExprError> {
+        parse::condition(text).map(|expr| Self { expr })
     }
 
     /// The hot path: no trace, stops as soon as the answer is certain.
-    pub fn holds(&self, _scope: &Scope<'_>) -> Truth {
-        Truth::Unknown
+    pub fn holds(&self, scope: &Scope<'_>) -> Truth {
+        truth::holds(&self.expr, Some(*scope))
     }
 
-    /// The answer with every sub-condition, the whole first.
-    pub fn trace(&self, _scope: &Scope<'_>) -> (Truth, Vec<Trace>) {
-        (Truth::Unknown, Vec::new())
+    /// The answer with every sub-condition, the whole first, then its parts.
+    pub fn trace(&self, scope: &Scope<'_>) -> (Truth, Vec<Trace>) {
+        let mut traces = Vec::new();
+        let truth = truth::trace(&self.expr, Some(*scope), 0, &mut traces);
+        (truth, traces)
     }
 
     /// The answer of a condition that uses no name at all.
     pub fn constant(&self) -> Option<Truth> {
-        None
+        if self.expr.uses(&|_| true) {
+            return None;
+        }
+        Some(truth::holds(&self.expr, None))
     }
 
-    /// The names used, such as `event.body.status`.
+    /// The names used, such as `event.body.status`, each once.
     pub fn paths(&self) -> Vec<String> {
-        Vec::new()
+        let mut paths = Vec::new();
+        self.expr.collect_paths(&mut paths);
+        paths
     }
 }
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.expr.fmt(f)
+    }
+}
+
+/// The known word that a mistyped one is nearest to, if any is near.
+pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .map(|candidate| (edits(word, candidate), candidate))
+        .filter(|(edits, _)| *edits <= allowed)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters to change, add, drop or swap to get from one word to the other.
+fn edits(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    if from.len().abs_diff(to.len()) > 3 {
+        return usize::MAX;
+    }
+    let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];
+    for (i, a) in from.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in to.iter().enumerate() {
+            let mut best = (rows[i][j] + usize::from(a != b))
+                .min(rows[i][j + 1] + 1)
+                .min(row[j] + 1);
+            if i > 0 && j > 0 && *a == to[j - 1] && from[i - 1] == *b {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests;

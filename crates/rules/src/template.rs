@@ -1,9 +1,25 @@
 //! Templates: text with expressions in it, rendered from an event as data.
+//!
+//! A template that is exactly one `{{ … }}` keeps the type of its value, and the
+//! text of its numbers. Everything else gives text: strings as they are, what is
+//! no string as JSON writes it, and none as `none`. There is no escaping, and
+//! what was rendered is never looked at again: a value that contains `{{` stays
+//! what it is. Something undefined is an error, never an empty text.
+//!
+//! Of Jinja's statements there are `if`, `for`, `set` and `with`; the others are
+//! refused when the template is parsed.
 
+mod parse;
+mod render;
+
+use model::json::Object;
 use serde_json::Value;
 
 use crate::{
-    expr::{ExprError, Scope},
+    expr::{
+        ExprError, Scope,
+        tree::{Expr, Name},
+    },
     step::RenderError,
 };
 
@@ -14,7 +30,7 @@ pub enum TemplateError {
     Undefined { name: String },
     #[error("cannot compute `{expr}`: {why}")]
     Failed { expr: String, why: String },
-    #[error("the rendered value is larger than {limit} bytes")]
+    #[error("the rendered text is larger than {limit} bytes")]
     TooLarge { limit: usize },
 }
 
@@ -26,36 +42,142 @@ impl From<TemplateError> for RenderError {
     }
 }
 
+/// A piece of a template.
+#[derive(Debug, Clone, PartialEq)]
+enum Node {
+    Text(String),
+    Emit(Expr),
+    If {
+        test: Expr,
+        yes: Vec<Self>,
+        no: Vec<Self>,
+    },
+    For {
+        targets: Vec<String>,
+        items: Expr,
+        filter: Option<Expr>,
+        body: Vec<Self>,
+        otherwise: Vec<Self>,
+    },
+    Set {
+        name: String,
+        value: Expr,
+    },
+    /// Variables that end with their body.
+    With {
+        values: Vec<(String, Expr)>,
+        body: Vec<Self>,
+    },
+}
+
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
-    text: String,
+    nodes: Vec<Node>,
+    /// The text itself when nothing in it is computed.
+    plain: Option<String>,
 }
 
 impl Template {
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        Ok(Self {
-            text: text.to_owned(),
-        })
+        let nodes = parse::nodes(text)?;
+        let plain: Option<String> = nodes
+            .iter()
+            .map(|node| match node {
+                Node::Text(text) => Some(text.as_str()),
+                Node::Emit(_)
+                | Node::If { .. }
+                | Node::For { .. }
+                | Node::Set { .. }
+                | Node::With { .. } => None,
+            })
+            .collect();
+        Ok(Self { nodes, plain })
     }
 
     /// The text itself when nothing in it is computed.
     pub fn is_static(&self) -> Option<&str> {
-        Some(&self.text)
+        self.plain.as_deref()
     }
 
-    /// A template that is exactly one `{{ … }}` keeps the type of its value.
-    pub fn render(&self, _scope: &Scope<'_>) -> Result<Value, TemplateError> {
-        Ok(Value::String(self.text.clone()))
+    /// A template that is exactly one `{{ … }}` keeps the type of its value;
+    /// every other one gives text.
+    pub fn render(&self, scope: &Scope<'_>) -> Result<Value, TemplateError> {
+        match self.nodes.as_slice() {
+            [Node::Emit(expr)] => render::value(expr, *scope),
+            nodes => render::text(nodes, *scope).map(Value::String),
+        }
     }
 
-    pub fn render_text(&self, _scope: &Scope<'_>) -> Result<String, TemplateError> {
-        Ok(self.text.clone())
+    pub fn render_text(&self, scope: &Scope<'_>) -> Result<String, TemplateError> {
+        render::text(&self.nodes, *scope)
     }
 
-    /// Whether the rendered text can contain what came from outside: `event`,
-    /// `msg` or `result`.
+    /// Whether what is rendered can contain, or be chosen by, what came from
+    /// outside: `event`, `msg` or `result`.
     pub fn uses_event(&self) -> bool {
-        false
+        let mut exprs = Vec::new();
+        collect(&self.nodes, &mut exprs);
+        exprs
+            .into_iter()
+            .any(|expr| expr.uses(&|name| matches!(name, Name::Event | Name::Msg | Name::Result)))
+    }
+
+    /// The names used, such as `event.body.release`, each once.
+    pub fn paths(&self) -> Vec<String> {
+        let mut exprs = Vec::new();
+        collect(&self.nodes, &mut exprs);
+        let mut paths = Vec::new();
+        for expr in exprs {
+            expr.collect_paths(&mut paths);
+        }
+        paths
     }
 }
+
+/// Every expression of a template.
+fn collect<'n>(nodes: &'n [Node], into: &mut Vec<&'n Expr>) {
+    for node in nodes {
+        match node {
+            Node::Text(_) => {}
+            Node::Emit(expr) | Node::Set { value: expr, .. } => into.push(expr),
+            Node::If { test, yes, no } => {
+                into.push(test);
+                collect(yes, into);
+                collect(no, into);
+            }
+            Node::For {
+                items,
+                filter,
+                body,
+                otherwise,
+                ..
+            } => {
+                into.push(items);
+                into.extend(filter);
+                collect(body, into);
+                collect(otherwise, into);
+            }
+            Node::With { values, body } => {
+                into.extend(values.iter().map(|(_, value)| value));
+                collect(body, into);
+            }
+        }
+    }
+}
+
+/// The fields of `loop` inside a `for`.
+fn loop_fields(index: usize, len: usize) -> Object {
+    let mut fields = Object::new();
+    fields.insert("index".to_owned(), (index + 1).into());
+    fields.insert("index0".to_owned(), index.into());
+    fields.insert("revindex".to_owned(), (len - index).into());
+    fields.insert("revindex0".to_owned(), (len - index - 1).into());
+    fields.insert("first".to_owned(), (index == 0).into());
+    fields.insert("last".to_owned(), (index + 1 == len).into());
+    fields.insert("length".to_owned(), len.into());
+    fields
+}
+
+#[cfg(test)]
+mod tests;

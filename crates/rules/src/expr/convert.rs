@@ -1,0 +1,689 @@
+//! minijinja's tree to ours: names are resolved, filters, tests and methods are
+//! looked up, constant patterns are compiled, and everything that is unknown is
+//! an error at its place.
+
+use minijinja::{
+    machinery::ast::{self, BinOpKind, CompareOpKind, UnaryOpKind},
+    value::ValueKind,
+};
+use serde_json::{Number, Value};
+
+use super::{
+    ExprError, nearest,
+    parse::span_of,
+    tree::{Args, Choice, Comparison, Each, Expr, Is, Math, Name, Pattern},
+};
+use crate::filters::{Filter, Method, PatternUse, Spec, Test, compile, compile_glob};
+
+const DEEPEST: usize = 60;
+
+/// The variables of a template that are known at some place.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    pub(crate) locals: Vec<String>,
+}
+
+pub(crate) struct Converter<'t> {
+    text: &'t str,
+    depth: usize,
+}
+
+impl<'t> Converter<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, depth: 0 }
+    }
+
+    /// An error at a slice of the text.
+    fn at(&self, part: &str, message: impl Into<String>) -> ExprError {
+        let offset = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        ExprError::new(message, offset.min(self.text.len()), part.len())
+    }
+
+    fn at_expr(expr: &ast::Expr<'_>, message: impl Into<String>) -> ExprError {
+        let (offset, len) = span_of(expr);
+        ExprError::new(message, offset, len)
+    }
+
+    pub(crate) fn expr(&mut self, from: &ast::Expr<'t>, names: &Names) -> Result<Expr, ExprError> {
+        if self.depth >= DEEPEST {
+            return Err(Self::at_expr(from, "this is nested too deeply"));
+        }
+        self.depth += 1;
+        let result = self.node(from, names);
+        self.depth -= 1;
+        result
+    }
+
+    fn boxed(&mut self, from: &ast::Expr<'t>, names: &Names) -> Result<Box<Expr>, ExprError> {
+        self.expr(from, names).map(Box::new)
+    }
+
+    fn node(&mut self, from: &ast::Expr<'t>, names: &Names) -> Result<Expr, ExprError> {
+        match from {
+            ast::Expr::Var(var) => self.name(var.id, names),
+            ast::Expr::Const(_) => self.constant(from).map(Expr::Const),
+            ast::Expr::Slice(slice) => {
+                let mut bound = |bound: &Option<ast::Expr<'t>>| match bound {
+                    Some(bound) => self.expr(bound, names).map(Some),
+                    None => Ok(None),
+                };
+                let bounds = [
+                    bound(&slice.start)?,
+                    bound(&slice.stop)?,
+                    bound(&slice.step)?,
+                ];
+                Ok(Expr::Slice(
+                    self.boxed(&slice.expr, names)?,
+                    Box::new(bounds),
+                ))
+            }
+            ast::Expr::UnaryOp(unary) => {
+                let of = self.expr(&unary.expr, names)?;
+                Ok(match unary.op {
+                    UnaryOpKind::Not => negation(of),
+                    UnaryOpKind::Neg => minus(of),
+                })
+            }
+            ast::Expr::BinOp(binary) => self.binary(binary, names),
+            ast::Expr::Compare(chain) => {
+                let first = self.boxed(&chain.expr, names)?;
+                let mut rest = Vec::with_capacity(chain.ops.len());
+                for op in &chain.ops {
+                    let comparison = match op.op {
+                        CompareOpKind::Eq => Comparison::Eq,
+                        CompareOpKind::Ne => Comparison::Ne,
+                        CompareOpKind::Lt => Comparison::Lt,
+                        CompareOpKind::Lte => Comparison::Le,
+                        CompareOpKind::Gt => Comparison::Gt,
+                        CompareOpKind::Gte => Comparison::Ge,
+                        CompareOpKind::In => Comparison::In,
+                        CompareOpKind::NotIn => Comparison::NotIn,
+                    };
+                    rest.push((comparison, self.expr(&op.expr, names)?));
+                }
+                Ok(Expr::Compare(first, rest))
+            }
+            ast::Expr::IfExpr(choice) => Ok(Expr::If(Box::new(Choice {
+                test: self.expr(&choice.test_expr, names)?,
+                yes: self.expr(&choice.true_expr, names)?,
+                no: match &choice.false_expr {
+                    Some(no) => Some(self.expr(no, names)?),
+                    None => None,
+                },
+            }))),
+            ast::Expr::Filter(filter) => {
+                let Some(of) = &filter.expr else {
+                    return Err(self.at(filter.name, "a filter needs a value"));
+                };
+                let of = self.expr(of, names)?;
+                self.filter(of, filter.name, &filter.args, names)
+            }
+            ast::Expr::Test(test) => {
+                let of = self.expr(&test.expr, names)?;
+                match plain_name(test.name) {
+                    "select" => {
+                        let body = self.test_of(Expr::It, test.name, &test.args, names)?;
+                        Ok(Expr::Each(Each::Any, Box::new(of), Box::new(body)))
+                    }
+                    "selectattr" => {
+                        let (path, rest) = self.item_path(test.name, &test.args)?;
+                        let body = self.test_of(path, test.name, rest, names)?;
+                        Ok(Expr::Each(Each::Any, Box::new(of), Box::new(body)))
+                    }
+                    name => match Test::find(name) {
+                        Some(spec) => {
+                            let args = self.bind_pattern(spec, test.name, &test.args, names)?;
+                            Ok(is(of, spec.what, args))
+                        }
+                        None => {
+                            let known = Test::names().chain(["select", "selectattr"]);
+                            Err(self.unknown("test", test.name, known))
+                        }
+                    },
+                }
+            }
+            ast::Expr::GetAttr(attr) => Ok(Expr::Attr(
+                self.boxed(&attr.expr, names)?,
+                attr.name.to_owned(),
+            )),
+            ast::Expr::GetItem(item) => {
+                let of = self.boxed(&item.expr, names)?;
+                Ok(match self.expr(&item.subscript_expr, names)? {
+                    Expr::Const(Value::String(key)) => Expr::Attr(of, key),
+                    key => Expr::Item(of, Box::new(key)),
+                })
+            }
+            ast::Expr::Call(call) => self.call(call, names),
+            ast::Expr::List(list) => self.list(&list.items, names),
+            ast::Expr::Tuple(tuple) => self.list(&tuple.items, names),
+            ast::Expr::Map(map) => self.map(map, names),
+        }
+    }
+
+    fn name(&self, id: &'t str, names: &Names) -> Result<Expr, ExprError> {
+        if names.locals.iter().any(|local| local == id) {
+            return Ok(Expr::Name(Name::Local(id.to_owned())));
+        }
+        if let Some(name) = Name::from_word(id) {
+            return Ok(Expr::Name(name));
+        }
+        let error = self.at(id, format!("there is no `{id}` here"));
+        Err(match id {
+            "null" | "nil" | "NULL" | "Null" | "NONE" => error.hint("write `none`"),
+            "TRUE" | "FALSE" => error.hint(format!("write `{}`", id.to_lowercase())),
+            "undefined" => error.hint("ask with `is undefined` or `is defined`"),
+            "body" | "topic" | "headers" | "severity" | "source" | "time" | "origin" => {
+                error.hint(format!("write `event.{id}`"))
+            }
+            _ => {
+                let known = Name::WORDS.into_iter();
+                let known = known.chain(names.locals.iter().map(String::as_str));
+                match nearest(id, known) {
+                    Some(word) => error.hint(format!("did you mean `{word}`?")),
+                    None => error.hint(
+                        "what a rule sees is `event`, `msg` (its body), `rule`, and in steps \
+                         `job`, `attempt` and `result`",
+                    ),
+                }
+            }
+        })
+    }
+
+    /// The value of a literal. Numbers keep their text.
+    fn constant(&self, from: &ast::Expr<'t>) -> Result<Value, ExprError> {
+        let ast::Expr::Const(literal) = from else {
+            return Err(Self::at_expr(from, "this is not a constant"));
+        };
+        let value = &literal.value;
+        match value.kind() {
+            ValueKind::None | ValueKind::Undefined => Ok(Value::Null),
+            ValueKind::Bool => Ok(Value::Bool(value.is_true())),
+            ValueKind::String => Ok(Value::String(value.as_str().unwrap_or_default().to_owned())),
+            ValueKind::Number => {
+                let (start, len) = span_of(from);
+                let text = self.text.get(start..start + len).unwrap_or_default();
+                if let Ok(number) = serde_json::from_str::<Number>(text) {
+                    return Ok(Value::Number(number));
+                }
+                let number = match i128::try_from(value.clone()) {
+                    Ok(integer) if value.is_integer() => Number::from_i128(integer),
+                    Ok(_) | Err(_) => f64::try_from(value.clone()).ok().and_then(Number::from_f64),
+                };
+                match number {
+                    Some(number) => Ok(Value::Number(number)),
+                    None => Err(Self::at_expr(from, "this number is too large")),
+                }
+            }
+            _ => Err(Self::at_expr(from, "this is not a constant")),
+        }
+    }
+
+    fn binary(&mut self, binary: &ast::BinOp<'t>, names: &Names) -> Result<Expr, ExprError> {
+        let comparison = match binary.op {
+            BinOpKind::ScAnd | BinOpKind::ScOr => return self.connected(binary, names),
+            BinOpKind::Eq => Comparison::Eq,
+            BinOpKind::Ne => Comparison::Ne,
+            BinOpKind::Lt => Comparison::Lt,
+            BinOpKind::Lte => Comparison::Le,
+            BinOpKind::Gt => Comparison::Gt,
+            BinOpKind::Gte => Comparison::Ge,
+            BinOpKind::In => Comparison::In,
+            BinOpKind::Add => return self.math(Math::Add, binary, names),
+            BinOpKind::Sub => return self.math(Math::Sub, binary, names),
+            BinOpKind::Mul => return self.math(Math::Mul, binary, names),
+            BinOpKind::Div => return self.math(Math::Div, binary, names),
+            BinOpKind::FloorDiv => return self.math(Math::FloorDiv, binary, names),
+            BinOpKind::Rem => return self.math(Math::Rem, binary, names),
+            BinOpKind::Pow => return self.math(Math::Pow, binary, names),
+            BinOpKind::Concat => return self.math(Math::Concat, binary, names),
+        };
+        let left = self.boxed(&binary.left, names)?;
+        Ok(Expr::Compare(
+            left,
+            vec![(comparison, self.expr(&binary.right, names)?)],
+        ))
+    }
+
+    fn math(
+        &mut self,
+        op: Math,
+        binary: &ast::BinOp<'t>,
+        names: &Names,
+    ) -> Result<Expr, ExprError> {
+        let left = self.boxed(&binary.left, names)?;
+        Ok(Expr::Math(op, left, self.boxed(&binary.right, names)?))
+    }
+
+    /// All operands of a chain of `and`, or of `or`, in one node.
+    fn connected(&mut self, binary: &ast::BinOp<'t>, names: &Names) -> Result<Expr, ExprError> {
+        let is_and = matches!(binary.op, BinOpKind::ScAnd);
+        // The chain leans to the left and can be long: no recursion along it.
+        let mut operands = vec![&binary.right];
+        let mut rest = &binary.left;
+        while let ast::Expr::BinOp(inner) = rest {
+            if matches!(inner.op, BinOpKind::ScAnd) != is_and
+                || !matches!(inner.op, BinOpKind::ScAnd | BinOpKind::ScOr)
+            {
+                break;
+            }
+            operands.push(&inner.right);
+            rest = &inner.left;
+        }
+        operands.push(rest);
+        let mut parts = Vec::with_capacity(operands.len());
+        for operand in operands.into_iter().rev() {
+            match self.expr(operand, names)? {
+                Expr::And(inner) if is_and => parts.extend(inner),
+                Expr::Or(inner) if !is_and => parts.extend(inner),
+                part => parts.push(part),
+            }
+        }
+        Ok(if is_and {
+            Expr::And(parts)
+        } else {
+            Expr::Or(parts)
+        })
+    }
+
+    fn list(&mut self, items: &[ast::Expr<'t>], names: &Names) -> Result<Expr, ExprError> {
+        let parts = items
+            .iter()
+            .map(|item| self.expr(item, names))
+            .collect::<Result<Vec<_>, _>>()?;
+        let constants: Option<Vec<Value>> = parts.iter().map(as_constant).collect();
+        Ok(match constants {
+            Some(constants) => Expr::Const(Value::Array(constants)),
+            None => Expr::List(parts),
+        })
+    }
+
+    fn map(&mut self, map: &ast::Map<'t>, names: &Names) -> Result<Expr, ExprError> {
+        let mut fields: Vec<(String, Expr)> = Vec::with_capacity(map.keys.len());
+        for (key, value) in map.keys.iter().zip(&map.values) {
+            let name = match self.expr(key, names)? {
+                Expr::Const(Value::String(name)) => name,
+                _ => {
+                    return Err(Self::at_expr(key, "the keys of a mapping are texts")
+                        .hint("put the key in quotation marks"));
+                }
+            };
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(Self::at_expr(
+                    key,
+                    format!("the key `{name}` is there already"),
+                ));
+            }
+            fields.push((name, self.expr(value, names)?));
+        }
+        let constants: Option<serde_json::Map<String, Value>> = fields
+            .iter()
+            .map(|(key, value)| Some((key.clone(), as_constant(value)?)))
+            .collect();
+        Ok(match constants {
+            Some(constants) => Expr::Const(Value::Object(constants)),
+            None => Expr::Map(fields),
+        })
+    }
+
+    fn call(&mut self, call: &ast::Call<'t>, names: &Names) -> Result<Expr, ExprError> {
+        match &call.expr {
+            ast::Expr::GetAttr(attr) => {
+                let of = self.expr(&attr.expr, names)?;
+                let Some(spec) = Method::find(attr.name) else {
+                    return Err(self.unknown("method", attr.name, Method::names()));
+                };
+                let args = self.bind(spec, attr.name, &call.args, names)?;
+                Ok(Expr::Call(Box::new(of), spec.what, args))
+            }
+            ast::Expr::Var(var) => {
+                let error = self.at(var.id, format!("there is no function `{}`", var.id));
+                Err(match var.id {
+                    "lookup" | "query" | "q" => {
+                        error.hint("lookups belong into the playbook; Lariat never runs them")
+                    }
+                    id if Filter::find(id).is_some() => {
+                        error.hint(format!("write it as a filter: `value | {id}`"))
+                    }
+                    id if Test::find(id).is_some() => {
+                        error.hint(format!("write it as a test: `value is {id}`"))
+                    }
+                    _ => error.hint("there are filters (`value | name`) and tests (`is name`)"),
+                })
+            }
+            other => Err(Self::at_expr(other, "only methods can be called")),
+        }
+    }
+
+    fn unknown(
+        &self,
+        what: &str,
+        name: &'t str,
+        known: impl Iterator<Item = &'static str>,
+    ) -> ExprError {
+        let error = self.at(name, format!("there is no {what} `{name}`"));
+        match nearest(plain_name(name), known) {
+            Some(word) => error.hint(format!("did you mean `{word}`?")),
+            None => error,
+        }
+    }
+
+    pub(crate) fn filter(
+        &mut self,
+        of: Expr,
+        written: &'t str,
+        args: &[ast::CallArg<'t>],
+        names: &Names,
+    ) -> Result<Expr, ExprError> {
+        let (each, body) = match plain_name(written) {
+            "map" => (Each::Map, self.map_body(written, args, names)?),
+            "select" => (Each::Select, self.test_of(Expr::It, written, args, names)?),
+            "reject" => (Each::Reject, self.test_of(Expr::It, written, args, names)?),
+            name @ ("selectattr" | "rejectattr") => {
+                let (path, rest) = self.item_path(written, args)?;
+                let each = if name == "selectattr" {
+                    Each::Select
+                } else {
+                    Each::Reject
+                };
+                (each, self.test_of(path, written, rest, names)?)
+            }
+            name => {
+                let Some(spec) = Filter::find(name) else {
+                    let each = ["map", "select", "reject", "selectattr", "rejectattr"];
+                    let known = Filter::names().chain(each);
+                    return Err(self.unknown("filter", written, known));
+                };
+                let mut bound = self.bind(spec, written, args, names)?;
+                if let Some(usage) = spec.what.pattern_use() {
+                    bound.pattern = self.pattern(&bound, usage, args)?;
+                }
+                return Ok(Expr::Filter(Box::new(of), spec.what, bound));
+            }
+        };
+        Ok(Expr::Each(each, Box::new(of), Box::new(body)))
+    }
+
+    /// `map('upper')` or `map(attribute='a.b', default=0)`.
+    fn map_body(
+        &mut self,
+        written: &'t str,
+        args: &[ast::CallArg<'t>],
+        names: &Names,
+    ) -> Result<Expr, ExprError> {
+        let mut attribute = None;
+        let mut fallback = None;
+        for arg in args {
+            match arg {
+                ast::CallArg::Kwarg("attribute", value) => attribute = Some(self.path(value)?),
+                ast::CallArg::Kwarg("default", value)
+                    if !matches!(args.first(), Some(ast::CallArg::Pos(_))) =>
+                {
+                    fallback = Some(self.expr(value, names)?);
+                }
+                _ => {}
+            }
+        }
+        let expected = if fallback.is_some() { 2 } else { 1 };
+        match (attribute, args.first()) {
+            (Some(path), _) if args.len() == expected => Ok(match fallback {
+                Some(fallback) => {
+                    let args = Args {
+                        slots: vec![Some(fallback), None],
+                        pattern: None,
+                    };
+                    Expr::Filter(Box::new(path), Filter::Default, args)
+                }
+                None => path,
+            }),
+            (None, Some(ast::CallArg::Pos(name))) => {
+                let filter = self.word(name)?;
+                let Some(spec) = Filter::find(plain_name(&filter)) else {
+                    let error = Self::at_expr(name, format!("there is no filter `{filter}`"));
+                    return Err(match nearest(&filter, Filter::names()) {
+                        Some(word) => error.hint(format!("did you mean `{word}`?")),
+                        None => error,
+                    });
+                };
+                let rest = args.get(1..).unwrap_or_default();
+                let mut bound = self.bind(spec, written, rest, names)?;
+                if let Some(usage) = spec.what.pattern_use() {
+                    bound.pattern = self.pattern(&bound, usage, rest)?;
+                }
+                Ok(Expr::Filter(Box::new(Expr::It), spec.what, bound))
+            }
+            _ => Err(self
+                .at(written, "`map` needs the name of a filter or an attribute")
+                .hint("write `map('upper')` or `map(attribute='name')`")),
+        }
+    }
+
+    /// The path that the first argument of `selectattr` names, and the others.
+    fn item_path<'s>(
+        &self,
+        written: &'t str,
+        args: &'s [ast::CallArg<'t>],
+    ) -> Result<(Expr, &'s [ast::CallArg<'t>]), ExprError> {
+        match args.split_first() {
+            Some((ast::CallArg::Pos(key), rest)) => Ok((self.path(key)?, rest)),
+            _ => Err(self.at(
+                written,
+                format!("`{written}` needs the name of an attribute"),
+            )),
+        }
+    }
+
+    fn path(&self, from: &ast::Expr<'t>) -> Result<Expr, ExprError> {
+        let mut found = Expr::It;
+        for step in self.word(from)?.split('.') {
+            if step.is_empty() {
+                return Err(Self::at_expr(from, "this is no path of attributes"));
+            }
+            found = match step.parse::<u32>() {
+                Ok(index) => Expr::Item(Box::new(found), Box::new(Expr::Const(index.into()))),
+                Err(_) => Expr::Attr(Box::new(found), step.to_owned()),
+            };
+        }
+        Ok(found)
+    }
+
+    /// A constant text.
+    fn word(&self, from: &ast::Expr<'t>) -> Result<String, ExprError> {
+        match from {
+            ast::Expr::Const(_) => match self.constant(from)? {
+                Value::String(text) => Ok(text),
+                _ => Err(Self::at_expr(from, "this must be a text")),
+            },
+            _ => Err(Self::at_expr(from, "this must be a constant text")),
+        }
+    }
+
+    /// The test that the first argument names, of `of`; without one, `of`.
+    fn test_of(
+        &mut self,
+        of: Expr,
+        written: &'t str,
+        args: &[ast::CallArg<'t>],
+        names: &Names,
+    ) -> Result<Expr, ExprError> {
+        let Some((first, rest)) = args.split_first() else {
+            return Ok(of);
+        };
+        let ast::CallArg::Pos(name) = first else {
+            return Err(self.at(written, format!("`{written}` needs the name of a test")));
+        };
+        let word = self.word(name)?;
+        let (is_not, test) = match word.strip_prefix("not ") {
+            Some(test) => (true, test.trim()),
+            None => (false, word.as_str()),
+        };
+        let Some(spec) = Test::find(plain_name(test)) else {
+            let error = Self::at_expr(name, format!("there is no test `{test}`"));
+            return Err(match nearest(test, Test::names()) {
+                Some(word) => error.hint(format!("did you mean `{word}`?")),
+                None => error,
+            });
+        };
+        let args = self.bind_pattern(spec, written, rest, names)?;
+        let expr = is(of, spec.what, args);
+        Ok(if is_not { negation(expr) } else { expr })
+    }
+
+    /// The arguments of a test, its pattern compiled when it is constant.
+    fn bind_pattern(
+        &mut self,
+        spec: &Spec<Test>,
+        written: &'t str,
+        args: &[ast::CallArg<'t>],
+        names: &Names,
+    ) -> Result<Args, ExprError> {
+        let mut bound = self.bind(spec, written, args, names)?;
+        if let Some(usage) = spec.what.pattern_use() {
+            bound.pattern = self.pattern(&bound, usage, args)?;
+        }
+        Ok(bound)
+    }
+
+    /// Puts arguments to their parameters.
+    fn bind<T>(
+        &mut self,
+        spec: &Spec<T>,
+        written: &'t str,
+        args: &[ast::CallArg<'t>],
+        names: &Names,
+    ) -> Result<Args, ExprError> {
+        let mut slots: Vec<Option<Expr>> = spec.params.iter().map(|_| None).collect();
+        let takes = || match spec.params {
+            [] => format!("`{}` takes no arguments", spec.name),
+            params => format!("`{}` takes {}", spec.name, params.join(", ")),
+        };
+        for (index, arg) in args.iter().enumerate() {
+            let (slot, value) = match arg {
+                ast::CallArg::Pos(value) => (index, value),
+                ast::CallArg::Kwarg(name, value) => {
+                    match spec.params.iter().position(|param| param == name) {
+                        Some(slot) => (slot, value),
+                        None => {
+                            let what = format!("`{}` has no argument `{name}`", spec.name);
+                            return Err(self.at(name, what).hint(takes()));
+                        }
+                    }
+                }
+                ast::CallArg::PosSplat(value) | ast::CallArg::KwargSplat(value) => {
+                    return Err(Self::at_expr(value, "arguments are written one by one"));
+                }
+            };
+            let Some(place) = slots.get_mut(slot) else {
+                return Err(Self::at_expr(value, takes()));
+            };
+            if place.is_some() {
+                return Err(Self::at_expr(value, "this argument is there already"));
+            }
+            *place = Some(self.expr(value, names)?);
+        }
+        if let Some(missing) = slots.iter().take(spec.required).position(Option::is_none) {
+            let what = format!("`{}` needs `{}`", spec.name, spec.params[missing]);
+            return Err(self.at(written, what));
+        }
+        Ok(Args {
+            slots,
+            pattern: None,
+        })
+    }
+
+    /// Compiles the pattern when it and its flags are constant.
+    fn pattern(
+        &self,
+        bound: &Args,
+        usage: PatternUse,
+        args: &[ast::CallArg<'t>],
+    ) -> Result<Option<Pattern>, ExprError> {
+        let Some(Expr::Const(Value::String(text))) = bound.get(0) else {
+            return Ok(None);
+        };
+        let flag = |slot: usize| match bound.get(slot) {
+            None => Some(false),
+            Some(Expr::Const(Value::Bool(flag))) => Some(*flag),
+            Some(_) => None,
+        };
+        let compiled = match usage {
+            PatternUse::Glob => compile_glob(text),
+            PatternUse::Regex {
+                ignorecase,
+                multiline,
+            } => match (flag(ignorecase), flag(multiline)) {
+                (Some(ignorecase), Some(multiline)) => compile(text, ignorecase, multiline),
+                _ => return Ok(None),
+            },
+        };
+        compiled.map(Pattern).map(Some).map_err(|message| {
+            let error = match args.first() {
+                Some(ast::CallArg::Pos(value) | ast::CallArg::Kwarg(_, value)) => {
+                    Self::at_expr(value, message)
+                }
+                _ => ExprError::new(message, 0, self.text.len()),
+            };
+            if text.contains("(?=") || text.contains("(?!") || text.contains("(?<") {
+                error.hint("look-around and back-references are not supported")
+            } else {
+                error
+            }
+        })
+    }
+}
+
+/// Ansible's own filters and tests can be written with their full name.
+fn plain_name(name: &str) -> &str {
+    name.strip_prefix("ansible.builtin.").unwrap_or(name)
+}
+
+fn as_constant(expr: &Expr) -> Option<Value> {
+    match expr {
+        Expr::Const(value) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+fn is(of: Expr, test: Test, args: Args) -> Expr {
+    Expr::Test(Box::new(Is {
+        of,
+        is_not: false,
+        test,
+        args,
+    }))
+}
+
+/// `not` of a test or of `in` is an operator of its own.
+fn negation(of: Expr) -> Expr {
+    match of {
+        Expr::Test(is) if !is.is_not => Expr::Test(Box::new(Is {
+            is_not: true,
+            ..*is
+        })),
+        Expr::Each(Each::Any, of, body) => Expr::Each(Each::NotAny, of, body),
+        Expr::Compare(first, rest) if rest.len() == 1 && rest[0].0 == Comparison::In => {
+            let rest = rest
+                .into_iter()
+                .map(|(_, right)| (Comparison::NotIn, right))
+                .collect();
+            Expr::Compare(first, rest)
+        }
+        other => Expr::Not(Box::new(other)),
+    }
+}
+
+/// A negative number is a constant.
+fn minus(of: Expr) -> Expr {
+    match of {
+        Expr::Const(Value::Number(number)) => {
+            let text = match number.as_str().strip_prefix('-') {
+                Some(rest) => rest.to_owned(),
+                None => format!("-{number}"),
+            };
+            match serde_json::from_str(&text) {
+                Ok(number) => Expr::Const(Value::Number(number)),
+                Err(_) => Expr::Neg(Box::new(Expr::Const(Value::Number(number)))),
+            }
+        }
+        other => Expr::Neg(Box::new(other)),
+    }
+}
