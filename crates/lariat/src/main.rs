@@ -1,1 +1,132 @@
-fn main() {}
+//! The binary: commands, configuration, wiring and printing. It decides
+//! nothing about events or jobs.
+//!
+//! Where to look: `args.rs` for what can be typed, `config.rs` for
+//! `lariat.yml`, `wiring.rs` for what the service is made of, `serve.rs` for
+//! its life, `commands/` for what talks to it.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command},
+    client::Client,
+    config::Environment,
+    console::Console,
+    exit::Exit,
+    failure::Failure,
+};
+
+mod args;
+mod check;
+mod client;
+mod clock;
+mod commands;
+mod config;
+mod console;
+mod exit;
+mod failure;
+mod faults;
+mod init;
+mod logging;
+mod project;
+mod serve;
+mod span;
+mod wiring;
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8470";
+
+fn main() -> ExitCode {
+    // The guard of a step is this binary, before it is anything else.
+    if std::env::args_os().nth(1).is_some_and(|first| first == "guard-exec") {
+        return actions::guard::main();
+    }
+    let environment = Environment::read();
+    let mut console = Console::new(environment.no_color);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let exit = match run(&cli, &environment, &mut console) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure.print(&mut console);
+            failure.exit()
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+/// Help, version, or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let exit = if error.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Ok
+    };
+    // Nobody is left to be told when the output is gone.
+    error.print().ok();
+    ExitCode::from(exit.code())
+}
+
+fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Init(init) => init::run(init, console).map(|()| Exit::Ok),
+        Command::Serve(serve) => {
+            let runtime = service_runtime()?;
+            let ended = runtime.block_on(Box::pin(serve::run(serve, environment, console)));
+            // What still runs in the background has nothing left to record.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            ended
+        }
+        Command::Check(check) => {
+            let checked = Box::pin(check::run(check, environment, console));
+            client_runtime()?.block_on(checked).map(|()| Exit::Ok)
+        }
+        Command::Publish(_)
+        | Command::Explain(_)
+        | Command::Events(_)
+        | Command::Jobs(_)
+        | Command::Dead(_)
+        | Command::Status(_)
+        | Command::Tail(_)
+        | Command::Reload(_) => {
+            let url = cli.url.as_ref().or(environment.url.as_ref());
+            let client = Client::new(url.map_or(DEFAULT_URL, String::as_str))?;
+            client_runtime()?.block_on(Box::pin(ask(&cli.command, &client, console)))
+        }
+    }
+}
+
+/// Commands that talk to a running service.
+async fn ask(command: &Command, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+    match command {
+        Command::Publish(publish) => return commands::publish::run(publish, client, console).await,
+        Command::Jobs(jobs) => return commands::jobs::run(jobs, client, console).await,
+        Command::Explain(explain) => commands::explain::run(explain, client, console).await?,
+        Command::Events(events) => commands::events::run(events, client, console).await?,
+        Command::Dead(dead) => commands::dead::run(dead, client, console).await?,
+        Command::Status(json) => commands::status::run(json, client, console).await?,
+        Command::Tail(tail) => commands::tail::run(tail, client, console).await?,
+        Command::Reload(json) => commands::reload::run(json, client, console).await?,
+        Command::Init(_) | Command::Serve(_) | Command::Check(_) => {}
+    }
+    Ok(Exit::Ok)
+}
+
+fn service_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, 4))
+        .enable_all()
+        .build()
+        .map_err(Failure::unexpected)
+}
+
+fn client_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::unexpected)
+}

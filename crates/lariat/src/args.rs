@@ -1,0 +1,325 @@
+//! The command line, as data. Nothing is decided here.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use model::{
+    clock::Timestamp,
+    event::Severity,
+    id::{DeadLetterId, EventId, JobId, RuleName},
+    job::JobState,
+    ports::{DeadKind, DeadState},
+    topic::TopicPattern,
+};
+
+use crate::{faults::FaultPlan, span::Span};
+
+/// Catches events and runs Ansible playbooks for them.
+#[derive(Debug, Parser)]
+#[command(name = "lariat", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Address of the service for client commands [env: LARIAT_URL] [default: http://127.0.0.1:8470].
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the service: take events in, judge them, run the jobs.
+    Serve(Serve),
+    /// Check lariat.yml and every rule; exit 3 when something is wrong.
+    Check(Check),
+    /// Write a working project with one rule and one playbook.
+    Init(Init),
+    /// Publish an event.
+    Publish(Publish),
+    /// Say why each rule did or did not fire for an event.
+    Explain(Explain),
+    /// The history of events.
+    #[command(subcommand)]
+    Events(Events),
+    /// Jobs and their output.
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// What gave up, kept with its cause.
+    #[command(subcommand)]
+    Dead(Dead),
+    /// How the service stands.
+    Status(Json),
+    /// Follow events as they are accepted.
+    Tail(Tail),
+    /// Put the rules in force as they are in the project now.
+    Reload(Json),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Json {
+    /// Print the API's JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The project directory.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Address to listen on, instead of the file's; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The store, instead of the file's, such as `sqlite:lariat.db`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    /// For tests: kill this process at a fault point, the Nth time.
+    #[arg(long, value_name = "POINT[:N]", hide = true)]
+    pub(crate) fault: Option<FaultPlan>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The project directory.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) project: PathBuf,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where to write it; made when it is missing.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Publish {
+    /// Words joined by dots, such as `org.example.hello`.
+    pub(crate) topic: String,
+    /// The body: JSON, `-` for standard input, or `@FILE`.
+    #[arg(value_name = "JSON|-|@FILE", default_value = "{}", allow_hyphen_values = true)]
+    pub(crate) body: String,
+    /// The event's id; made here when absent, so that a repeat is safe.
+    #[arg(long)]
+    pub(crate) id: Option<EventId>,
+    /// When it happened, in RFC 3339.
+    #[arg(long)]
+    pub(crate) time: Option<Timestamp>,
+    /// debug, info, warning or error.
+    #[arg(long)]
+    pub(crate) severity: Option<Severity>,
+    /// A header; may be given several times.
+    #[arg(long = "header", value_name = "KEY=VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// Follow the event's jobs and print their output until they have ended.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait, such as `90s` or `2h`; exit 4 after that.
+    #[arg(long, requires = "wait", value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("a header is written KEY=VALUE".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[arg(value_name = "EVENT")]
+    pub(crate) id: EventId,
+    /// This rule only.
+    #[arg(long)]
+    pub(crate) rule: Option<RuleName>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+/// Which part of a list.
+#[derive(Debug, Args)]
+pub(crate) struct Window {
+    /// From this time on: RFC 3339, or as long ago as `90s`, `10m`, `24h`, `30d`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    #[command(flatten)]
+    pub(crate) page: Page,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Page {
+    /// How many, at most 500.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+    /// Where the page before ended.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Events {
+    /// Newest first, of the last 24 hours unless --since says otherwise.
+    List {
+        /// Topics that match, such as `org.example.#`.
+        #[arg(long, value_name = "PATTERN")]
+        topic: Option<TopicPattern>,
+        #[arg(long)]
+        source: Option<String>,
+        #[arg(long)]
+        severity: Option<Severity>,
+        #[command(flatten)]
+        window: Window,
+    },
+    /// One event, whole.
+    Show {
+        #[arg(value_name = "EVENT")]
+        id: EventId,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// Newest first.
+    List {
+        #[arg(long)]
+        event: Option<EventId>,
+        #[arg(long)]
+        rule: Option<RuleName>,
+        /// waiting, queued, running, retrying, succeeded, failed, cancelled or held.
+        #[arg(long)]
+        state: Option<JobState>,
+        #[command(flatten)]
+        window: Window,
+    },
+    /// One job with its attempts and steps.
+    Show {
+        #[arg(value_name = "JOB")]
+        id: JobId,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// What a job printed, byte for byte unless to a terminal.
+    Output {
+        #[arg(value_name = "JOB")]
+        id: JobId,
+        /// Follow until the job has ended.
+        #[arg(short, long)]
+        follow: bool,
+        /// Instead of the last attempt.
+        #[arg(long, conflicts_with = "follow")]
+        attempt: Option<u32>,
+        /// Instead of all steps; counts from 0.
+        #[arg(long)]
+        step: Option<usize>,
+    },
+    /// Try a failed, cancelled or held job again.
+    Retry {
+        #[arg(value_name = "JOB")]
+        id: JobId,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Stop a job, or do not start it.
+    Cancel {
+        #[arg(value_name = "JOB")]
+        id: JobId,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dead {
+    /// Open ones, newest first.
+    List {
+        /// job_failed, id_conflict, rule_error or undecodable.
+        #[arg(long)]
+        kind: Option<DeadKind>,
+        #[arg(long)]
+        rule: Option<RuleName>,
+        /// open, retried or discarded.
+        #[arg(long)]
+        state: Option<DeadState>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// One dead letter with what arrived.
+    Show {
+        #[arg(value_name = "DEAD-LETTER")]
+        id: DeadLetterId,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Try the job again, or take the event in again.
+    Retry {
+        #[arg(value_name = "DEAD-LETTER")]
+        id: DeadLetterId,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Close it: there is nothing to be done.
+    Discard {
+        #[arg(value_name = "DEAD-LETTER")]
+        id: DeadLetterId,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// Topics that match any of these, such as `org.example.#`.
+    #[arg(value_name = "PATTERN")]
+    pub(crate) patterns: Vec<TopicPattern>,
+    /// Begin with the events since this time, such as `10m`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_names_every_command() {
+        let manual = include_str!("../../../docs/cli.md");
+        let root = Cli::command();
+        for command in root.get_subcommands() {
+            let name = command.get_name();
+            assert!(manual.contains(&format!("lariat {name}")), "`{name}` is missing");
+            for option in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                if let Some(long) = option.get_long() {
+                    assert!(manual.contains(&format!("--{long}")), "`{name} --{long}` is missing");
+                }
+            }
+            for inner in command.get_subcommands() {
+                let inner = inner.get_name();
+                assert!(
+                    manual.contains(&format!("lariat {name} {inner}")),
+                    "`{name} {inner}` is missing"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `lariat check`: everything that is wrong with a project, at once, and what
+//! its rules will do when they are interrupted.
+
+use std::{path::Path, sync::Arc};
+
+use model::{
+    diagnostic::{Diagnostic, Level},
+    job::OnLost,
+};
+use rules::{Rule, RuleSet};
+use serde_json::json;
+
+use crate::{
+    args::Check,
+    clock::SystemClock,
+    config::{self, Config, Environment},
+    console::{Console, Span, Style},
+    exit::Exit,
+    failure::Failure,
+    project::DirectoryProject,
+    span,
+    wiring::{self, ActionPlace},
+};
+
+/// A project that was read, with everything that was found.
+pub(crate) struct Checked {
+    pub(crate) config: Config,
+    /// Absent when there is an error anywhere.
+    pub(crate) rules: Option<RuleSet>,
+    pub(crate) findings: Vec<Diagnostic>,
+}
+
+/// Reads and checks `lariat.yml` and the rules. `project` must be canonical.
+pub(crate) fn project(project: &Path) -> Checked {
+    let loaded = config::load(project);
+    let is_sound = !loaded.has_errors();
+    let config = loaded.config;
+    let mut findings = loaded.findings;
+    let store = config.store.path(project);
+    let source = DirectoryProject::new(project.to_owned(), store);
+    let compiled = source
+        .read_now()
+        .and_then(|text| rules::compile(Arc::new(text)));
+    let rules = match compiled {
+        Ok(checked) => {
+            findings.extend(checked.warnings);
+            Some(checked.rules)
+        }
+        Err(more) => {
+            findings.extend(more);
+            None
+        }
+    };
+    Checked {
+        config,
+        rules: rules.filter(|_| is_sound),
+        findings,
+    }
+}
+
+/// The project directory, absolute and without links.
+pub(crate) fn locate(project: &Path) -> Result<std::path::PathBuf, Failure> {
+    let found = fs_err::canonicalize(project)
+        .map_err(|error| Failure::new(Exit::Configuration, error))
+        .map_err(|failure| {
+            failure
+                .context(format!("there is no project in `{}`", project.display()))
+                .hint("`lariat init DIR` writes one, `--project DIR` names another")
+        })?;
+    Ok(found)
+}
+
+pub(crate) async fn run(
+    command: &Check,
+    environment: &Environment,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let root = locate(&command.project)?;
+    let mut checked = project(&root);
+    if let Some(rules) = &checked.rules {
+        let missing = missing(&root, &checked.config, (environment, rules)).await?;
+        checked.findings.extend(missing);
+    }
+    if command.json.json {
+        print_json(&checked, console)?;
+    } else {
+        if !checked.findings.is_empty() {
+            let colour = console.colours_talk();
+            console.rendered(&rules::render::diagnostics(&checked.findings, colour));
+        }
+        if let Some(rules) = &checked.rules {
+            print(rules, console)?;
+        }
+    }
+    match checked.rules {
+        Some(_) => Ok(()),
+        None => Err(Failure::Told(Exit::Configuration)),
+    }
+}
+
+/// What the steps of these rules need and this machine does not have.
+async fn missing(
+    root: &Path,
+    config: &Config,
+    (environment, rules): (&Environment, &RuleSet),
+) -> Result<Vec<Diagnostic>, Failure> {
+    let clock = SystemClock::new().map_err(Failure::unexpected)?;
+    let place = ActionPlace {
+        store: &config.store.path(root),
+        clock: Arc::new(clock),
+    };
+    let mut findings = Vec::new();
+    for action in wiring::actions(config, environment, place) {
+        let is_used = rules
+            .rules()
+            .flat_map(Rule::steps)
+            .any(|step| step.kind == action.kind());
+        if is_used {
+            findings.extend(action.preflight().await);
+        }
+    }
+    Ok(findings)
+}
+
+fn print(rules: &RuleSet, console: &mut Console) -> Result<(), Failure> {
+    for rule in rules.rules() {
+        let on: Vec<String> = rule.on().iter().map(ToString::to_string).collect();
+        let mode = match rule.mode() {
+            rules::Mode::Live => String::new(),
+            rules::Mode::Off => "  (off)".to_owned(),
+        };
+        console.spans(&[
+            Span::new(Style::Bold, rule.name().as_str()),
+            Span::plain(format!("  on {}{mode}", on.join(", "))),
+            Span::new(Style::Dim, format!("  {}:{}", rule.file(), rule.line())),
+        ])?;
+        for (index, step) in rule.steps().iter().enumerate() {
+            console.line(&format!(
+                "  step {index} {} {}  at most {}; interrupted: {}",
+                step.kind,
+                step.what,
+                span::display(step.timeout),
+                on_lost(step.on_lost)
+            ))?;
+        }
+    }
+    let (count, revision) = (rules.len(), rules.revision());
+    let noun = if count == 1 { "rule" } else { "rules" };
+    console.say(&format!("{count} {noun} checked, revision {revision}"));
+    Ok(())
+}
+
+fn on_lost(choice: OnLost) -> &'static str {
+    match choice {
+        OnLost::Retry => "it is tried again",
+        OnLost::Hold => "the job is held for a person",
+        OnLost::Fail => "the job fails",
+    }
+}
+
+fn print_json(checked: &Checked, console: &mut Console) -> Result<(), Failure> {
+    let rules: Vec<serde_json::Value> = checked
+        .rules
+        .iter()
+        .flat_map(RuleSet::rules)
+        .map(|rule| {
+            let on: Vec<String> = rule.on().iter().map(ToString::to_string).collect();
+            let steps = rule.steps().iter().map(|step| {
+                json!({
+                    "kind": step.kind,
+                    "what": step.what,
+                    "timeout_ms": u64::try_from(step.timeout.as_millis()).unwrap_or(u64::MAX),
+                    "on_lost": step.on_lost,
+                })
+            });
+            json!({
+                "name": rule.name(),
+                "file": rule.file(),
+                "line": rule.line(),
+                "on": on,
+                "when": rule.when(),
+                "mode": rule.mode().as_str(),
+                "steps": steps.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let has_errors = checked
+        .findings
+        .iter()
+        .any(|finding| finding.level == Level::Error);
+    console.json(&json!({
+        "ok": !has_errors,
+        "revision": checked.rules.as_ref().map(RuleSet::revision),
+        "rules": rules,
+        "diagnostics": checked.findings,
+    }))
+}

@@ -1,0 +1,272 @@
+//! Talks to the HTTP API of a running service.
+//!
+//! What the service refuses becomes a [`Failure`] with the service's own words;
+//! what cannot be reached becomes exit code 4.
+
+use std::time::Duration;
+
+use api::json::Problem;
+use reqwest::{Method, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{exit::Exit, failure::Failure};
+
+/// A connection to one service.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+/// A successful answer, not yet read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    bytes: bytes::Bytes,
+}
+
+/// Why there is no successful answer.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The service was not reached, or went away before it answered.
+    Unreachable(Failure),
+    /// The service answered, and this is what it said.
+    Problem(StatusCode, Box<Problem>),
+    Other(Failure),
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Client {
+    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
+        let base = parse_url(url)?;
+        // An error only says that a provider is there already.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("lariat/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT);
+        if base.scheme() == "http" {
+            // No certificate is looked at, so none need be on this machine.
+            builder = builder.tls_certs_only([]);
+        }
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|error| Failure::unexpected(error).context("cannot make an HTTP client"))?;
+        Ok(Self { http, base })
+    }
+
+    /// `path` is below `/api/v1`; each part is one segment, whatever is in it.
+    pub(crate) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Answer, Failure> {
+        let refusal = match self.try_get(path, query).await {
+            Ok(answer) => return Ok(answer),
+            Err(refusal) => refusal,
+        };
+        Err(refusal.into())
+    }
+
+    pub(crate) async fn try_get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Answer, Refusal> {
+        let request = self.http.get(self.url(path)).query(query);
+        self.send(request).await
+    }
+
+    pub(crate) async fn post(&self, path: &[&str], body: &Value) -> Result<Answer, Refusal> {
+        // A JSON content type, always: the service takes nothing else.
+        let request = self
+            .http
+            .request(Method::POST, self.url(path))
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        self.send(request).await
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        url
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Refusal> {
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.unreachable(error)),
+        };
+        let status = response.status();
+        let bytes = match response.bytes().await {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(self.unreachable(error)),
+        };
+        if status.is_success() {
+            return Ok(Answer { bytes });
+        }
+        match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => Err(Refusal::Problem(status, Box::new(problem))),
+            Err(_) => {
+                let message = format!("`{}` answered {status}", self.base);
+                Err(Refusal::Other(
+                    Failure::message(Exit::Unexpected, message)
+                        .hint("is this the address of a Lariat service?"),
+                ))
+            }
+        }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Refusal {
+        let is_transport = error.is_connect()
+            || error.is_timeout()
+            || error.is_request()
+            || error.is_body()
+            || error.is_decode();
+        let exit = if is_transport {
+            Exit::Unreachable
+        } else {
+            Exit::Unexpected
+        };
+        let failure = Failure::new(exit, error.without_url())
+            .context(format!("cannot reach `{}`", self.base))
+            .hint("is `lariat serve` running? `--url` or LARIAT_URL says where");
+        if is_transport {
+            Refusal::Unreachable(failure)
+        } else {
+            Refusal::Other(failure)
+        }
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, Failure> {
+    let url = Url::parse(text)
+        .map_err(|error| Failure::new(Exit::Usage, error))
+        .map_err(|failure| failure.context(format!("`{text}` is not a URL")))
+        .map_err(|failure| failure.hint("a URL looks like `http://127.0.0.1:8470`"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        let message = format!("`{text}` is not an http or https URL");
+        return Err(Failure::message(Exit::Usage, message)
+            .hint("a URL looks like `http://127.0.0.1:8470`"));
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}
+
+impl Answer {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// As one of the API's types.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.bytes).map_err(|error| {
+            Failure::unexpected(error)
+                .context("the service answered what this version does not understand")
+                .hint("`lariat status` shows the service's version, `lariat --version` this one's")
+        })
+    }
+
+    /// As it is.
+    pub(crate) fn value(&self) -> Result<Value, Failure> {
+        self.read()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unreachable(failure) | Refusal::Other(failure) => failure,
+            Refusal::Problem(status, problem) => from_problem(status, &problem),
+        }
+    }
+}
+
+fn from_problem(status: StatusCode, problem: &Problem) -> Failure {
+    let exit = match status.as_u16() {
+        400 | 413 | 415 => Exit::Usage,
+        422 => Exit::Configuration,
+        429 | 502..=504 => Exit::Unreachable,
+        _ => Exit::Unexpected,
+    };
+    let message = if problem.detail.is_empty() {
+        problem.title.clone()
+    } else {
+        problem.detail.clone()
+    };
+    let details = problem
+        .errors
+        .iter()
+        .filter(|error| !message.contains(&error.message))
+        .map(|error| match (error.index, &error.field) {
+            (_, Some(field)) => format!("`{field}`: {}", error.message),
+            (Some(_) | None, None) => error.message.clone(),
+        })
+        .collect();
+    let failure = Failure::message(exit, message).details(details);
+    match status.as_u16() {
+        429 | 503 => failure.hint("nothing was accepted; the same command can be repeated later"),
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, is_loopback, parse_url};
+    use crate::exit::Exit;
+
+    #[test]
+    fn a_url_is_checked() {
+        for good in ["http://127.0.0.1:8470", "https://lariat.example.org/base/"] {
+            assert!(parse_url(good).is_ok(), "{good}");
+        }
+        for bad in ["", "127.0.0.1:8470", "ftp://example.org", "unix:/run/x", "http://"] {
+            let failure = parse_url(bad).unwrap_err();
+            assert_eq!(Exit::Usage, failure.exit(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_segment_stays_one_segment() {
+        let client = Client::new("http://127.0.0.1:1/base/").unwrap();
+        let url = client.url(&["events", "a/../b?c#d"]);
+        assert_eq!(
+            "http://127.0.0.1:1/base/api/v1/events/a%2F..%2Fb%3Fc%23d",
+            url.as_str()
+        );
+    }
+
+    #[test]
+    fn loopback_is_recognised() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1", true),
+            ("http://[::1]:1", true),
+            ("http://localhost:1", true),
+            ("http://192.0.2.1", false),
+            ("http://example.org", false),
+        ] {
+            assert_eq!(expected, is_loopback(&parse_url(url).unwrap()), "{url}");
+        }
+    }
+}

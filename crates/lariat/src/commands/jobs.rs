@@ -1,0 +1,255 @@
+//! `lariat jobs`: what runs, what ran, and what it printed.
+
+use api::json::{Attempt, Job, List, OutcomeWord, Step};
+use model::{
+    clock::Timestamp,
+    id::JobId,
+    job::{JobState, StepState},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    args::Jobs,
+    client::Client,
+    commands::{Query, fact, follow, job_state, more},
+    console::{Column, Console, Span, Style, Table},
+    exit::Exit,
+    failure::Failure,
+    span,
+};
+
+pub(crate) async fn run(
+    command: &Jobs,
+    client: &Client,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    match command {
+        Jobs::List {
+            event,
+            rule,
+            state,
+            window,
+        } => {
+            let query = Query::new()
+                .add("event", event.as_ref())
+                .add("rule", rule.as_ref())
+                .add("state", state.as_ref())
+                .window(window);
+            let answer = client.get(&["jobs"], query.pairs()).await?;
+            if window.page.json.json {
+                console.json(&answer.value()?)?;
+            } else {
+                list(&answer.read()?, console)?;
+            }
+        }
+        Jobs::Show { id, json } => {
+            let answer = client.get(&["jobs", id.as_str()], &[]).await?;
+            if json.json {
+                console.json(&answer.value()?)?;
+            } else {
+                show(&answer.read()?, console)?;
+            }
+        }
+        Jobs::Output {
+            id,
+            follow: true,
+            attempt: _,
+            step,
+        } => return follow::output(client, console, id, *step).await,
+        Jobs::Output {
+            id,
+            follow: false,
+            attempt,
+            step,
+        } => output(client, console, (id, *attempt, *step)).await?,
+        Jobs::Retry { id, json } => control(client, console, (id, "retry", json.json)).await?,
+        Jobs::Cancel { id, json } => control(client, console, (id, "cancel", json.json)).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(list: &List<Job>, console: &mut Console) -> Result<(), Failure> {
+    if list.items.is_empty() {
+        console.say("no such jobs");
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        Column::Fixed("CREATED"),
+        Column::Fixed("STATE"),
+        Column::Elastic("RULE"),
+        Column::Fixed("TRIES"),
+        Column::Fixed("TOOK"),
+        Column::Fixed("ID"),
+        Column::Elastic("REASON"),
+    ]);
+    for job in &list.items {
+        table.row(vec![
+            Span::plain(job.created.to_string()),
+            job_state(job.state),
+            Span::new(Style::Bold, job.rule.as_str()),
+            Span::plain(job.attempts.len().to_string()),
+            Span::plain(took(job.started, job.finished)),
+            Span::plain(job.id.as_str()),
+            Span::plain(job.reason.clone().unwrap_or_default()),
+        ]);
+    }
+    console.table(&table)?;
+    more(console, list.next.as_ref());
+    Ok(())
+}
+
+fn took(started: Option<Timestamp>, finished: Option<Timestamp>) -> String {
+    let (Some(started), Some(finished)) = (started, finished) else {
+        return String::new();
+    };
+    let millis = finished.as_millis().saturating_sub(started.as_millis());
+    let millis = u64::try_from(millis).unwrap_or(0);
+    span::display(std::time::Duration::from_millis(millis))
+}
+
+fn show(job: &Job, console: &mut Console) -> Result<(), Failure> {
+    fact(console, "id", job.id.as_str())?;
+    fact(console, "rule", job.rule.as_str())?;
+    fact(console, "revision", job.revision.as_str())?;
+    fact(console, "event", job.event_id.as_str())?;
+    fact(console, "key", job.key.clone().unwrap_or_default())?;
+    console.spans(&[
+        Span::new(Style::Dim, format!("{:<10} ", "state")),
+        job_state(job.state),
+    ])?;
+    fact(console, "reason", job.reason.clone().unwrap_or_default())?;
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    let waits_for = job.waits_for.as_ref().map(ToString::to_string);
+    fact(console, "waits for", waits_for.unwrap_or_default())?;
+    fact(console, "due", time(job.due))?;
+    fact(console, "created", job.created.to_string())?;
+    fact(console, "started", time(job.started))?;
+    fact(console, "finished", time(job.finished))?;
+    fact(console, "took", took(job.started, job.finished))?;
+    if let Some(result) = &job.result {
+        console.line("result")?;
+        console.json(&Value::Object(result.clone()))?;
+    }
+    for attempt in &job.attempts {
+        show_attempt(attempt, console)?;
+    }
+    match job.state {
+        JobState::Held => {
+            let id = &job.id;
+            console.hint(&format!(
+                "look at how far it came, then `lariat jobs retry {id}` or `lariat jobs cancel {id}`"
+            ));
+        }
+        JobState::Waiting
+        | JobState::Queued
+        | JobState::Running
+        | JobState::Retrying
+        | JobState::Succeeded
+        | JobState::Failed
+        | JobState::Cancelled => {}
+    }
+    Ok(())
+}
+
+fn show_attempt(attempt: &Attempt, console: &mut Console) -> Result<(), Failure> {
+    let outcome = match attempt.outcome {
+        Some(word) => Span::new(outcome_style(word), word.as_str()),
+        None => Span::new(Style::Cyan, "running"),
+    };
+    let mut line = vec![
+        Span::new(Style::Bold, format!("attempt {}  ", attempt.number)),
+        outcome,
+        Span::plain(format!("  by {}", attempt.worker)),
+    ];
+    if let Some(summary) = attempt.summary.as_ref().filter(|text| !text.is_empty()) {
+        line.push(Span::plain(format!("  {summary}")));
+    }
+    console.spans(&line)?;
+    for step in &attempt.steps {
+        show_step(step, console)?;
+    }
+    Ok(())
+}
+
+fn show_step(step: &Step, console: &mut Console) -> Result<(), Failure> {
+    let style = match step.state {
+        StepState::Succeeded => Style::Green,
+        StepState::Running => Style::Cyan,
+        StepState::Failed
+        | StepState::TimedOut
+        | StepState::Cancelled
+        | StepState::Unstartable
+        | StepState::Lost => Style::Red,
+        StepState::Skipped => Style::Plain,
+    };
+    let mut line = vec![
+        Span::plain(format!("  step {} {}  ", step.index, step.kind)),
+        Span::new(style, step.state.as_str()),
+    ];
+    let took = took(Some(step.started), step.finished);
+    for part in [
+        Some(took),
+        step.exit.map(|exit| exit.to_string()),
+        step.summary.clone(),
+    ] {
+        if let Some(part) = part.filter(|part| !part.is_empty()) {
+            line.push(Span::plain(format!("  {part}")));
+        }
+    }
+    console.spans(&line)
+}
+
+fn outcome_style(word: OutcomeWord) -> Style {
+    match word {
+        OutcomeWord::Succeeded => Style::Green,
+        OutcomeWord::Cancelled => Style::Plain,
+        OutcomeWord::Failed
+        | OutcomeWord::TimedOut
+        | OutcomeWord::Unstartable
+        | OutcomeWord::Lost => Style::Red,
+    }
+}
+
+async fn output(
+    client: &Client,
+    console: &mut Console,
+    (id, attempt, step): (&JobId, Option<u32>, Option<usize>),
+) -> Result<(), Failure> {
+    let mut offset = 0;
+    loop {
+        let query = Query::new()
+            .add("attempt", attempt.as_ref())
+            .add("step", step.as_ref())
+            .add("offset", Some(&offset));
+        let answer = client
+            .get(&["jobs", id.as_str(), "output"], query.pairs())
+            .await?;
+        let bytes = answer.bytes();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        console.output(bytes)?;
+        offset += bytes.len();
+    }
+}
+
+async fn control(
+    client: &Client,
+    console: &mut Console,
+    (id, verb, as_json): (&JobId, &str, bool),
+) -> Result<(), Failure> {
+    let answer = client
+        .post(&["jobs", id.as_str(), verb], &json!({}))
+        .await?;
+    if as_json {
+        return console.json(&answer.value()?);
+    }
+    let job: Job = answer.read()?;
+    match (verb, job.state) {
+        ("cancel", JobState::Running) => {
+            console.say(&format!("job {id} is asked to stop"));
+        }
+        (_, state) => console.say(&format!("job {id} is {state} now")),
+    }
+    Ok(())
+}

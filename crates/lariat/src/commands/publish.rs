@@ -1,0 +1,233 @@
+//! `lariat publish`: sends an event, and follows what comes of it.
+//!
+//! The id is made here, before anything is sent: a request whose answer was
+//! lost is repeated with the same id and accepted once.
+
+use std::{io::Read, time::Duration};
+
+use api::json::{AcceptedEvents, Explanation, List};
+use model::{
+    id::{EventId, JobId},
+    job::JobState,
+    json::Object,
+    ports::Accepted,
+    verdict::Verdict,
+};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::{
+    args::Publish,
+    client::{Answer, Client, Refusal},
+    clock,
+    commands::{
+        Query,
+        follow::{self, Followed, Show},
+    },
+    console::Console,
+    exit::Exit,
+    failure::Failure,
+};
+
+/// Pauses before an unanswered request is repeated.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_millis(1000),
+];
+/// The service takes less; this only keeps a mistake from filling memory.
+const LARGEST_BODY: u64 = 64 * 1024 * 1024;
+
+pub(crate) async fn run(
+    command: &Publish,
+    client: &Client,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let id = match &command.id {
+        Some(id) => id.clone(),
+        None => EventId::generate(clock::wall()),
+    };
+    let event = event(command, &id)?;
+    let answer = send(client, &event).await?;
+    if command.json.json {
+        console.json(&answer.value()?)?;
+    } else {
+        console.line(id.as_str())?;
+    }
+    let accepted: AcceptedEvents = answer.read()?;
+    let Some(accepted) = accepted.events.into_iter().next() else {
+        return Err(Failure::message(
+            Exit::Unexpected,
+            "the service did not say what became of the event",
+        ));
+    };
+    if accepted.conflict {
+        return Err(Failure::message(
+            Exit::Unexpected,
+            format!("another event has the id `{id}` already"),
+        )
+        .hint("this one is kept as a dead letter, see `lariat dead list`"));
+    }
+    if accepted.duplicate {
+        console.say("this event was accepted before; nothing new was started");
+    }
+    if !command.wait {
+        return Ok(Exit::Ok);
+    }
+    wait(command, client, console, &accepted).await
+}
+
+fn event(command: &Publish, id: &EventId) -> Result<Value, Failure> {
+    let mut event = Object::new();
+    event.insert("id".to_owned(), id.as_str().into());
+    event.insert("topic".to_owned(), command.topic.clone().into());
+    event.insert("body".to_owned(), body(&command.body)?);
+    if let Some(time) = command.time {
+        event.insert("time".to_owned(), time.to_string().into());
+    }
+    if let Some(severity) = command.severity {
+        event.insert("severity".to_owned(), severity.as_str().into());
+    }
+    if !command.headers.is_empty() {
+        let headers = command.headers.iter();
+        let headers = headers.map(|(key, value)| (key.clone(), Value::from(value.clone())));
+        event.insert("headers".to_owned(), Value::Object(headers.collect()));
+    }
+    Ok(Value::Object(event))
+}
+
+fn body(argument: &str) -> Result<Value, Failure> {
+    let (text, whence) = match argument.strip_prefix('@') {
+        Some(path) => {
+            let file = fs_err::File::open(path)
+                .map_err(|error| Failure::new(Exit::Usage, error).context("cannot read the body"))?;
+            (read(file)?, format!("`{path}`"))
+        }
+        None if argument == "-" => (read(std::io::stdin())?, "standard input".to_owned()),
+        None => (argument.to_owned(), "the body".to_owned()),
+    };
+    serde_json::from_str(&text).map_err(|error| {
+        Failure::new(Exit::Usage, error)
+            .context(format!("{whence} is not JSON"))
+            .hint("a body is JSON such as '{\"name\": \"world\"}', `-` for standard input, or `@FILE`")
+    })
+}
+
+fn read(source: impl Read) -> Result<String, Failure> {
+    let mut text = String::new();
+    source
+        .take(LARGEST_BODY)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(Exit::Usage, error).context("cannot read the body"))?;
+    Ok(text)
+}
+
+async fn send(client: &Client, event: &Value) -> Result<Answer, Failure> {
+    for pause in PAUSES {
+        match client.post(&["events"], event).await {
+            Ok(answer) => return Ok(answer),
+            Err(Refusal::Unreachable(_)) => sleep(pause).await,
+            Err(refusal @ (Refusal::Problem(..) | Refusal::Other(_))) => return Err(refusal.into()),
+        }
+    }
+    Ok(client.post(&["events"], event).await?)
+}
+
+async fn wait(
+    command: &Publish,
+    client: &Client,
+    console: &mut Console,
+    accepted: &Accepted,
+) -> Result<Exit, Failure> {
+    if accepted.jobs.is_empty() {
+        return nothing_to_wait_for(client, console, &accepted.id).await;
+    }
+    let show = if command.json.json {
+        Show::Nothing
+    } else {
+        Show::Output
+    };
+    let timeout = command.timeout.map(|span| span.0);
+    let followed = follow::jobs(client, console, &accepted.jobs, (show, timeout)).await?;
+    let jobs = match followed {
+        Followed::Ended(jobs) => jobs,
+        Followed::TimedOut => {
+            return Err(Failure::message(
+                Exit::Unreachable,
+                "the jobs have not ended within `--timeout`",
+            )
+            .hint(format!(
+                "they go on; `lariat jobs list --event {}` shows them",
+                accepted.id
+            )));
+        }
+    };
+    let not_well: Vec<&JobId> = jobs
+        .iter()
+        .filter(|job| job.state != JobState::Succeeded)
+        .map(|job| &job.id)
+        .collect();
+    match not_well.first() {
+        None => Ok(Exit::Ok),
+        Some(first) => {
+            console.hint(&format!("`lariat jobs show {first}` says more"));
+            Err(Failure::Told(Exit::JobFailed))
+        }
+    }
+}
+
+/// No job was made; says whether that is as it should be.
+async fn nothing_to_wait_for(
+    client: &Client,
+    console: &mut Console,
+    id: &EventId,
+) -> Result<Exit, Failure> {
+    let path = ["events", id.as_str(), "verdicts"];
+    let answer = client.get(&path, Query::new().pairs()).await?;
+    let verdicts: List<Explanation> = answer.read()?;
+    let mut cannot_run = false;
+    let mut has_matched = false;
+    for explanation in &verdicts.items {
+        let (rule, reason) = (&explanation.rule, &explanation.reason);
+        match explanation.verdict {
+            Verdict::NoMatch => {}
+            Verdict::Fired | Verdict::Duplicate => has_matched = true,
+            Verdict::Suppressed => {
+                has_matched = true;
+                console.say(&format!("`{rule}` matched and did nothing: {reason}"));
+            }
+            Verdict::Error => {
+                has_matched = true;
+                cannot_run = true;
+                console.error(&format!("`{rule}` matched and cannot run: {reason}"));
+            }
+        }
+    }
+    if !has_matched {
+        console.say("no rule matched");
+    }
+    console.hint(&format!("`lariat explain {id}` says why"));
+    if cannot_run {
+        return Err(Failure::Told(Exit::JobFailed));
+    }
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::body;
+
+    #[test]
+    fn a_body_keeps_the_text_of_its_numbers() {
+        let text = r#"{"n":12345678901234567890123.0,"e":1e400,"z":-0}"#;
+        assert_eq!(text, body(text).unwrap().to_string());
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_a_usage_error() {
+        for bad in ["", "{", "nope", "{} {}", "@/does/not/exist"] {
+            let failure = body(bad).unwrap_err();
+            assert_eq!(crate::exit::Exit::Usage, failure.exit(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! `lariat.yml` and the environment, as checked values.
+//!
+//! This is the only file that reads the environment. What a flag says goes
+//! before what a variable says, that before the file, and the file before the
+//! default. Everything that is wrong is reported at once.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use api::is_loopback;
+use engine::Retention;
+use model::diagnostic::{Diagnostic, Level};
+use rules::{
+    Code,
+    yaml::{Node, Reader},
+};
+
+/// The name of the file in the project.
+pub(crate) const FILE: &str = "lariat.yml";
+/// Far more than a person writes.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
+
+/// Everything that `lariat.yml` says, or the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Where the API listens. Loopback only. Default `127.0.0.1:8470`.
+    pub(crate) listen: SocketAddr,
+    /// Default `sqlite:lariat.db`; relative paths start at the project.
+    pub(crate) store: StoreUrl,
+    pub(crate) workers: Workers,
+    /// Defaults: events 90d, output 30d, dead 90d.
+    pub(crate) retention: Retention,
+    pub(crate) limits: Limits,
+    /// The program of playbook steps, looked up on PATH. Default
+    /// `ansible-playbook`.
+    pub(crate) playbook_command: String,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Workers {
+    /// Jobs that run at the same time, 1 to 1000. Default 4.
+    pub(crate) concurrency: usize,
+    /// How long a claim is good for without renewal, 1s to 1h. Default 30s.
+    pub(crate) lease: Duration,
+    /// Between two renewals; a third of the lease.
+    pub(crate) renew: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Bytes of an event, 1KiB to 64MiB. Default 1MiB.
+    pub(crate) event: usize,
+    /// Bytes of a request, 1KiB to 128MiB. Default 16MiB.
+    pub(crate) request: usize,
+    /// Arrays and objects inside each other, 1 to 100. Default 64.
+    pub(crate) nesting: usize,
+    /// Jobs that have not ended, 1 to 10000000. Default 100000.
+    pub(crate) queue: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// Default `text`.
+    pub(crate) format: LogFormat,
+    /// Default `info`.
+    pub(crate) level: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8470)),
+            store: StoreUrl {
+                path: PathBuf::from("lariat.db"),
+            },
+            workers: Workers {
+                concurrency: 4,
+                lease: 30 * SECOND,
+                renew: 10 * SECOND,
+            },
+            retention: Retention {
+                events: 90 * DAY,
+                output: 30 * DAY,
+                dead: 90 * DAY,
+            },
+            limits: Limits {
+                event: 1024 * 1024,
+                request: 16 * 1024 * 1024,
+                nesting: 64,
+                queue: 100_000,
+            },
+            playbook_command: "ansible-playbook".to_owned(),
+            log: Log {
+                format: LogFormat::Text,
+                level: "info",
+            },
+        }
+    }
+}
+
+/// Where the store is: one SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoreUrl {
+    path: PathBuf,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StoreUrlError {
+    #[error("this version does not have PostgreSQL yet")]
+    Later,
+    #[error("a store is written `sqlite:PATH`, such as `sqlite:lariat.db`")]
+    Form,
+    #[error("a store must be a file")]
+    NotAFile,
+}
+
+impl std::str::FromStr for StoreUrl {
+    type Err = StoreUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Err(StoreUrlError::Later);
+        }
+        let path = text.strip_prefix("sqlite:").ok_or(StoreUrlError::Form)?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let is_option = path.contains(['?', '\0']);
+        if path.is_empty() || path.starts_with(':') || path.ends_with('/') || is_option {
+            return Err(StoreUrlError::NotAFile);
+        }
+        Ok(Self {
+            path: PathBuf::from(path),
+        })
+    }
+}
+
+impl StoreUrl {
+    /// The file, seen from the project.
+    pub(crate) fn path(&self, project: &Path) -> PathBuf {
+        project.join(&self.path)
+    }
+}
+
+/// What was read, and what is worth a word about it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) findings: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    pub(crate) fn has_errors(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.level == Level::Error)
+    }
+}
+
+/// Reads the project's `lariat.yml`. What is wrong has its default in the
+/// answer, so that everything else can be checked, too.
+pub(crate) fn load(project: &Path) -> Loaded {
+    match read(project) {
+        Ok(text) => parse(&text),
+        Err(finding) => Loaded {
+            config: Config::default(),
+            findings: vec![*finding],
+        },
+    }
+}
+
+fn read(project: &Path) -> Result<String, Box<Diagnostic>> {
+    let finding = |code: &str, message: String, hint: Option<String>| {
+        Box::new(Diagnostic {
+            file: FILE.to_owned(),
+            hint,
+            ..Diagnostic::without_place(Level::Error, code, message)
+        })
+    };
+    let path = project.join(FILE);
+    let metadata = fs_err::metadata(&path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            let place = project.display();
+            finding(
+                "missing-file",
+                format!("there is no project in `{place}`: it has no {FILE}"),
+                Some(format!("`lariat init {place}` writes one, `--project` names another")),
+            )
+        } else {
+            finding("unreadable-file", error.to_string(), None)
+        }
+    })?;
+    if !metadata.is_file() || metadata.len() > LARGEST_FILE {
+        let message = format!("`{FILE}` is not a file of at most 1 MiB");
+        return Err(finding("unreadable-file", message, None));
+    }
+    fs_err::read_to_string(&path)
+        .map_err(|error| finding("unreadable-file", error.to_string(), None))
+}
+
+fn parse(text: &str) -> Loaded {
+    let mut reader = Reader::new(FILE, text);
+    let mut config = Config::default();
+    if let Some(root) = reader.parse()
+        && root.data != rules::yaml::Data::Null
+    {
+        section::root(&mut reader, &root, &mut config);
+    }
+    Loaded {
+        config,
+        findings: reader.finish(),
+    }
+}
+
+fn listen(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {
+    let text = reader.string(node)?;
+    match parse_listen(text) {
+        Ok(address) => Some(address),
+        Err(error) => {
+            let hint = error.hint().to_owned();
+            reader.error(Code::BadValue, node.span, error.to_string(), Some(hint));
+            None
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ListenError {
+    #[error("`{0}` is not an address")]
+    Form(String),
+    #[error("`{0}` is reachable from other machines, and this version has no access control yet")]
+    Open(SocketAddr),
+}
+
+impl ListenError {
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Form(_) => {
+                "an address is written `127.0.0.1:8470` or `[::1]:8470`; port 0 picks a free one"
+            }
+            Self::Open(_) => "listen on a loopback address, such as `127.0.0.1:8470`",
+        }
+    }
+}
+
+fn parse_listen(text: &str) -> Result<SocketAddr, ListenError> {
+    let address = text
+        .parse()
+        .map_err(|_| ListenError::Form(text.chars().take(100).collect()))?;
+    check_listen(address)
+}
+
+/// Refuses addresses that others can reach: there are no tokens yet.
+pub(crate) fn check_listen(address: SocketAddr) -> Result<SocketAddr, ListenError> {
+    if is_loopback(&address) {
+        Ok(address)
+    } else {
+        Err(ListenError::Open(address))
+    }
+}
+
+/// What the environment says.
+#[derive(Debug, Clone)]
+pub(crate) struct Environment {
+    /// LARIAT_URL: the service that client commands talk to.
+    pub(crate) url: Option<String>,
+    /// LARIAT_LOG: what is logged, such as `debug` or `engine=trace,info`.
+    pub(crate) log: Option<String>,
+    /// NO_COLOR is set and not empty.
+    pub(crate) no_color: bool,
+    /// PATH, which steps inherit.
+    pub(crate) path: Option<String>,
+}
+
+impl Environment {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the configuration loader that all others are kept from"
+    )]
+    pub(crate) fn read() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self {
+            url: text("LARIAT_URL"),
+            log: text("LARIAT_LOG"),
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            path: text("PATH"),
+        }
+    }
+}
+
+mod section;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The sections of `lariat.yml`, each checked by itself.
+//!
+//! A value that is wrong is reported and leaves its default in place.
+
+use rules::{
+    Code,
+    yaml::{Mapping, Node, Reader},
+};
+
+use crate::config::{
+    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, StoreUrl, Workers, listen,
+};
+
+/// Keys of the file that a later version will have.
+const LATER: [&str; 12] = [
+    "sources",
+    "sinks",
+    "routes",
+    "accounts",
+    "catalog",
+    "subscriptions",
+    "destinations",
+    "tokens",
+    "tls",
+    "metrics",
+    "templates",
+    "include",
+];
+
+pub(super) fn root(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
+    let Some(mut root) = reader.mapping(node, "`lariat.yml`") else {
+        return;
+    };
+    if let Some(address) = root.optional("listen").and_then(|node| listen(reader, node)) {
+        config.listen = address;
+    }
+    if let Some(url) = root.optional("store").and_then(|node| store(reader, node)) {
+        config.store = url;
+    }
+    if let Some(node) = root.optional("workers") {
+        workers(reader, node, &mut config.workers);
+    }
+    if let Some(node) = root.optional("retention") {
+        retention(reader, node, &mut config.retention);
+    }
+    if let Some(node) = root.optional("limits") {
+        limits(reader, node, &mut config.limits);
+    }
+    if let Some(node) = root.optional("ansible") {
+        ansible(reader, node, &mut config.playbook_command);
+    }
+    if let Some(node) = root.optional("log") {
+        log(reader, node, &mut config.log);
+    }
+    // Rules have files of their own; a reader of examples may not know.
+    if let Some(entry) = root.entry("rules") {
+        reader.error(
+            Code::UnknownKey,
+            entry.key_span,
+            "`lariat.yml` has no rules in it".to_owned(),
+            Some("rules stand in files of their own, `rules/*.yml`".to_owned()),
+        );
+    }
+    root.finish(reader, &LATER);
+}
+
+fn store(reader: &mut Reader<'_>, node: &Node) -> Option<StoreUrl> {
+    let text = reader.string(node)?;
+    match text.parse() {
+        Ok(url) => Some(url),
+        Err(error) => {
+            let code = match error {
+                super::StoreUrlError::Later => Code::LaterVersion,
+                super::StoreUrlError::Form | super::StoreUrlError::NotAFile => Code::BadValue,
+            };
+            let hint = Some("write `sqlite:lariat.db`; the path starts at the project".to_owned());
+            reader.error(code, node.span, error.to_string(), hint);
+            None
+        }
+    }
+}
+
+fn workers(reader: &mut Reader<'_>, node: &Node, workers: &mut Workers) {
+    let Some(mut section) = reader.mapping(node, "`workers`") else {
+        return;
+    };
+    count(reader, &mut section, ("concurrency", 1, 1000), &mut workers.concurrency);
+    if let Some(node) = section.optional("lease")
+        && let Some(lease) = reader.duration(node, SECOND..=HOUR)
+    {
+        workers.lease = lease;
+        workers.renew = lease / 3;
+    }
+    section.finish(reader, &["account", "labels", "queues"]);
+}
+
+fn retention(reader: &mut Reader<'_>, node: &Node, retention: &mut engine::Retention) {
+    let Some(mut section) = reader.mapping(node, "`retention`") else {
+        return;
+    };
+    for (key, value) in [
+        ("events", &mut retention.events),
+        ("output", &mut retention.output),
+        ("dead", &mut retention.dead),
+    ] {
+        if let Some(node) = section.optional(key)
+            && let Some(duration) = reader.duration(node, DAY / 24..=CENTURY)
+        {
+            *value = duration;
+        }
+    }
+    section.finish(reader, &[]);
+}
+
+fn limits(reader: &mut Reader<'_>, node: &Node, limits: &mut Limits) {
+    const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    let Some(mut section) = reader.mapping(node, "`limits`") else {
+        return;
+    };
+    for (key, most, value) in [
+        ("event", 64 * MIB, &mut limits.event),
+        ("request", 128 * MIB, &mut limits.request),
+    ] {
+        if let Some(node) = section.optional(key)
+            && let Some(size) = reader.size(node, KIB..=most)
+        {
+            *value = usize::try_from(size).unwrap_or(usize::MAX);
+        }
+    }
+    count(reader, &mut section, ("nesting", 1, 100), &mut limits.nesting);
+    count(reader, &mut section, ("queue", 1, 10_000_000), &mut limits.queue);
+    if limits.request < limits.event {
+        reader.error(
+            Code::BadValue,
+            section.span(),
+            "`request` is smaller than `event`: such an event could not be sent".to_owned(),
+            Some("`request` is at least `event`".to_owned()),
+        );
+    }
+    section.finish(reader, &["output"]);
+}
+
+fn ansible(reader: &mut Reader<'_>, node: &Node, playbook_command: &mut String) {
+    let Some(mut section) = reader.mapping(node, "`ansible`") else {
+        return;
+    };
+    if let Some(node) = section.optional("playbook_command")
+        && let Some(text) = reader.string(node)
+    {
+        if text.is_empty() || text.contains('\0') || text.starts_with('-') {
+            reader.error(
+                Code::BadValue,
+                node.span,
+                "this is not the name of a program".to_owned(),
+                Some("one program without arguments, such as `/opt/ansible/bin/ansible-playbook`".to_owned()),
+            );
+        } else {
+            *playbook_command = text.to_owned();
+        }
+    }
+    section.finish(reader, &["warm", "environment"]);
+}
+
+fn log(reader: &mut Reader<'_>, node: &Node, log: &mut Log) {
+    let Some(mut section) = reader.mapping(node, "`log`") else {
+        return;
+    };
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    if let Some(node) = section.optional("format")
+        && let Some(format) = reader.word(node, &formats)
+    {
+        log.format = format;
+    }
+    let levels = ["error", "warn", "info", "debug", "trace"].map(|level| (level, level));
+    if let Some(node) = section.optional("level")
+        && let Some(level) = reader.word(node, &levels)
+    {
+        log.level = level;
+    }
+    section.finish(reader, &["file"]);
+}
+
+fn count(
+    reader: &mut Reader<'_>,
+    section: &mut Mapping<'_>,
+    (key, least, most): (&'static str, u64, u64),
+    value: &mut usize,
+) {
+    if let Some(node) = section.optional(key)
+        && let Some(number) = reader.integer(node, least..=most)
+    {
+        *value = usize::try_from(number).unwrap_or(usize::MAX);
+    }
+}

@@ -1,0 +1,159 @@
+//! Everything that is printed goes through here: data to standard output,
+//! talk to standard error.
+//!
+//! The invariant: no text from outside reaches a terminal as anything but
+//! text. Lines and tables are always neutralised; the output of jobs is passed
+//! on byte for byte only when standard output is not a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::Value;
+
+use crate::{console::neutral::Utf8Pieces, failure::Failure};
+
+pub(crate) use self::{
+    style::{Span, Style, paint},
+    table::{Column, Table},
+};
+
+pub(crate) mod neutral;
+mod style;
+mod table;
+
+/// Where a command prints.
+pub(crate) struct Console {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    out_is_terminal: bool,
+    out_colour: bool,
+    err_colour: bool,
+    /// Columns, when standard output is a terminal.
+    width: Option<usize>,
+    pieces: Utf8Pieces,
+}
+
+impl Console {
+    /// `no_color`: the variable NO_COLOR is set and not empty.
+    pub(crate) fn new(no_color: bool) -> Self {
+        let (out, err) = (io::stdout(), io::stderr());
+        let out_is_terminal = out.is_terminal();
+        let err_is_terminal = err.is_terminal();
+        let width = if out_is_terminal {
+            terminal_size::terminal_size_of(&out).map(|(width, _)| usize::from(width.0))
+        } else {
+            None
+        };
+        Self {
+            out: Box::new(out),
+            err: Box::new(err),
+            out_is_terminal,
+            out_colour: out_is_terminal && !no_color,
+            err_colour: err_is_terminal && !no_color,
+            width,
+            pieces: Utf8Pieces::default(),
+        }
+    }
+
+    /// Whether talk may be coloured.
+    pub(crate) fn colours_talk(&self) -> bool {
+        self.err_colour
+    }
+
+    /// A line of data.
+    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.spans(&[Span::plain(text)])
+    }
+
+    /// A line of data in pieces.
+    pub(crate) fn spans(&mut self, spans: &[Span]) -> Result<(), Failure> {
+        let mut line = String::new();
+        for span in spans {
+            line.push_str(&paint(span.style, &neutral::line(&span.text), self.out_colour));
+        }
+        line.push('\n');
+        self.write(line.as_bytes())
+    }
+
+    /// Lines of data: line breaks stay, everything else is neutralised.
+    pub(crate) fn block(&mut self, text: &str) -> Result<(), Failure> {
+        let mut text = neutral::block(text);
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        self.write(text.as_bytes())
+    }
+
+    pub(crate) fn table(&mut self, table: &Table) -> Result<(), Failure> {
+        let text = table.render(self.width, self.out_colour);
+        self.write(text.as_bytes())
+    }
+
+    /// A JSON document for people and programs.
+    pub(crate) fn json(&mut self, value: &Value) -> Result<(), Failure> {
+        let mut text = neutral::json(&format!("{value:#}"));
+        text.push('\n');
+        self.write(text.as_bytes())
+    }
+
+    /// A JSON document on one line, one of many.
+    pub(crate) fn json_line(&mut self, value: &Value) -> Result<(), Failure> {
+        let mut text = neutral::json(&value.to_string());
+        text.push('\n');
+        self.write(text.as_bytes())
+    }
+
+    /// Output of a job. Characters may be cut in two between calls.
+    pub(crate) fn output(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.out_is_terminal {
+            let text = neutral::block(&self.pieces.decode(bytes));
+            self.write(text.as_bytes())
+        } else {
+            self.write(bytes)
+        }
+    }
+
+    /// A whole line of the output of one of several jobs.
+    pub(crate) fn prefixed_output(&mut self, prefix: &str, line: &[u8]) -> Result<(), Failure> {
+        let prefix = paint(Style::Dim, &neutral::line(prefix), self.out_colour);
+        let mut bytes = format!("{prefix} | ").into_bytes();
+        if self.out_is_terminal {
+            bytes.extend_from_slice(neutral::block(&String::from_utf8_lossy(line)).as_bytes());
+        } else {
+            bytes.extend_from_slice(line);
+        }
+        bytes.push(b'\n');
+        self.write(&bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out
+            .write_all(bytes)
+            .and_then(|()| self.out.flush())
+            .map_err(Failure::from_output)
+    }
+
+    /// A line of talk.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.talk(&neutral::block(text));
+    }
+
+    pub(crate) fn error(&mut self, text: &str) {
+        let label = paint(Style::Red, "error:", self.err_colour);
+        self.talk(&format!("{label} {}", neutral::block(text)));
+    }
+
+    pub(crate) fn hint(&mut self, text: &str) {
+        let label = paint(Style::Cyan, "hint:", self.err_colour);
+        self.talk(&format!("\n{label} {}", neutral::block(text)));
+    }
+
+    /// Diagnostics, which their renderer has already made safe and coloured.
+    pub(crate) fn rendered(&mut self, text: &str) {
+        self.talk(text.trim_end_matches('\n'));
+    }
+
+    fn talk(&mut self, text: &str) {
+        // Nothing is left to be told when standard error is gone.
+        writeln!(self.err, "{text}").ok();
+    }
+}

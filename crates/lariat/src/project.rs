@@ -1,0 +1,166 @@
+//! Reads a project from its directory: the rules' text, the paths that steps
+//! may name, and the git commit.
+//!
+//! Nothing outside the directory is read or listed: a symbolic link that
+//! leaves it is refused for a rule file and left out of the listing. Sizes and
+//! counts are bounded, so a wrong directory is an error and not a full memory.
+
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use model::{
+    diagnostic::{Diagnostic, Level},
+    ports::{ProjectSource, ProjectText},
+};
+
+use crate::project::listing::Listing;
+
+mod git;
+mod listing;
+
+const RULES: &str = "rules";
+const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+const LARGEST_PROJECT: u64 = 64 * 1024 * 1024;
+const MOST_FILES: usize = 10_000;
+
+/// A project in a directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DirectoryProject {
+    /// Absolute, without symbolic links.
+    root: PathBuf,
+    /// The store's file, which is no part of the project.
+    store: PathBuf,
+}
+
+impl DirectoryProject {
+    /// `root` must be canonical.
+    pub(crate) fn new(root: PathBuf, store: PathBuf) -> Self {
+        Self { root, store }
+    }
+
+    /// The text as it is now, or everything that cannot be read.
+    pub(crate) fn read_now(&self) -> Result<ProjectText, Vec<Diagnostic>> {
+        let mut findings = Vec::new();
+        let files = self.rule_files(&mut findings);
+        let listing = Listing::new(&self.root, &self.store).read(&mut findings);
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        Ok(ProjectText {
+            files,
+            listing,
+            commit: git::commit(&self.root),
+        })
+    }
+
+    fn rule_files(&self, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, String> {
+        let mut files = BTreeMap::new();
+        let directory = self.root.join(RULES);
+        let entries = match fs_err::read_dir(&directory) {
+            Ok(entries) => entries,
+            // A project without rules is one whose rules are yet to come.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return files,
+            Err(error) => {
+                findings.push(finding(RULES, error.to_string(), None));
+                return files;
+            }
+        };
+        let mut total = 0;
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    findings.push(finding(RULES, error.to_string(), None));
+                    return files;
+                }
+            };
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                let shown = format!("{RULES}/{}", name.to_string_lossy());
+                let message = "the name of this file is not UTF-8".to_owned();
+                findings.push(finding(&shown, message, None));
+                continue;
+            };
+            let is_rules = name.ends_with(".yml") || name.ends_with(".yaml");
+            if !is_rules || name.starts_with('.') {
+                continue;
+            }
+            let path = format!("{RULES}/{name}");
+            match self.rule_file(&entry.path(), &mut total) {
+                Ok(text) => {
+                    files.insert(path, text);
+                }
+                Err((message, hint)) => findings.push(finding(&path, message, hint)),
+            }
+            if files.len() > MOST_FILES {
+                let message = format!("there are more than {MOST_FILES} rule files");
+                findings.push(finding(RULES, message, None));
+                return files;
+            }
+        }
+        files
+    }
+
+    fn rule_file(
+        &self,
+        path: &Path,
+        total: &mut u64,
+    ) -> Result<String, (String, Option<String>)> {
+        let plain = |error: std::io::Error| (error.to_string(), None);
+        let real = fs_err::canonicalize(path).map_err(plain)?;
+        if !real.starts_with(&self.root) {
+            return Err((
+                "this is a link that leaves the project".to_owned(),
+                Some("copy the file into the project".to_owned()),
+            ));
+        }
+        // A pipe would wait for a writer when it is opened.
+        if !fs_err::metadata(&real).map_err(plain)?.is_file() {
+            return Err(("this is not a file".to_owned(), None));
+        }
+        let mut bytes = Vec::new();
+        fs_err::File::open(&real)
+            .map_err(plain)?
+            .take(LARGEST_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(plain)?;
+        *total += bytes.len() as u64;
+        if bytes.len() as u64 > LARGEST_FILE || *total > LARGEST_PROJECT {
+            let message = "rule files are larger than 16 MiB each or 64 MiB together";
+            return Err((message.to_owned(), None));
+        }
+        String::from_utf8(bytes).map_err(|error| {
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            (format!("line {} is not UTF-8", line + 1), None)
+        })
+    }
+}
+
+fn finding(file: &str, message: String, hint: Option<String>) -> Diagnostic {
+    Diagnostic {
+        file: file.to_owned(),
+        hint,
+        ..Diagnostic::without_place(Level::Error, "unreadable-file", message)
+    }
+}
+
+#[async_trait]
+impl ProjectSource for DirectoryProject {
+    async fn read(&self) -> Result<ProjectText, Vec<Diagnostic>> {
+        let project = self.clone();
+        match tokio::task::spawn_blocking(move || project.read_now()).await {
+            Ok(text) => text,
+            Err(error) => Err(vec![finding("", error.to_string(), None)]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

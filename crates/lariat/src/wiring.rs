@@ -1,0 +1,110 @@
+//! The index: every kind of store and action that exists, and what each is
+//! made with. Nothing is decided here.
+
+use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
+
+use actions::{ActionSettings, CommandAction, DEFAULT_PATH, PlaybookAction};
+use engine::EngineParts;
+use model::{clock::Clock, fault::Faults, id::WorkerId, ports::Action};
+use store::{OpenError, SqliteOptions, SqliteStore};
+
+use crate::{
+    config::{Config, Environment},
+    project::DirectoryProject,
+};
+
+/// How long a caller waits for the store.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+/// This binary, even after the file it was started from has been replaced.
+const THIS_BINARY: &str = "/proc/self/exe";
+
+/// A service before it is started.
+pub(crate) struct Plan<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) environment: &'a Environment,
+    /// Canonical.
+    pub(crate) project: &'a Path,
+    /// The store's file.
+    pub(crate) store: PathBuf,
+    pub(crate) worker: WorkerId,
+    /// Who a second process on the same store is told about.
+    pub(crate) owner: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) faults: Arc<dyn Faults>,
+}
+
+impl Plan<'_> {
+    /// Opens the store and puts everything together.
+    pub(crate) async fn assemble(self) -> Result<EngineParts, OpenError> {
+        let options = SqliteOptions {
+            clock: Arc::clone(&self.clock),
+            faults: Arc::clone(&self.faults),
+            queue_limit: self.config.limits.queue,
+            owner: self.owner,
+            deadline: STORE_DEADLINE,
+        };
+        let store = Arc::new(SqliteStore::open(&self.store, options).await?);
+        let place = ActionPlace {
+            store: &self.store,
+            clock: Arc::clone(&self.clock),
+        };
+        let project = DirectoryProject::new(self.project.to_owned(), self.store.clone());
+        let workers = &self.config.workers;
+        Ok(EngineParts {
+            intake: Arc::clone(&store) as _,
+            queue: Arc::clone(&store) as _,
+            control: Arc::clone(&store) as _,
+            history: Arc::clone(&store) as _,
+            upkeep: store,
+            actions: actions(self.config, self.environment, place),
+            project: Arc::new(project),
+            project_dir: self.project.to_owned(),
+            clock: self.clock,
+            faults: self.faults,
+            settings: engine::Settings {
+                worker: self.worker,
+                concurrency: workers.concurrency,
+                lease: workers.lease,
+                renew: workers.renew,
+                retention: self.config.retention,
+                ..engine::Settings::default()
+            },
+        })
+    }
+}
+
+/// Where actions keep what they need while they run.
+pub(crate) struct ActionPlace<'a> {
+    pub(crate) store: &'a Path,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Every action that exists.
+pub(crate) fn actions(
+    config: &Config,
+    environment: &Environment,
+    place: ActionPlace<'_>,
+) -> Vec<Arc<dyn Action>> {
+    let path = environment.path.clone();
+    let settings = ActionSettings {
+        guard_lock: Some(beside(place.store, ".guards")),
+        path: path.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
+        playbook_command: config.playbook_command.clone(),
+        ..ActionSettings::new(
+            PathBuf::from(THIS_BINARY),
+            beside(place.store, ".run"),
+            place.clock,
+        )
+    };
+    vec![
+        Arc::new(PlaybookAction::new(settings.clone())),
+        Arc::new(CommandAction::new(settings)),
+    ]
+}
+
+/// The store's path with an ending after its own.
+fn beside(store: &Path, ending: &str) -> PathBuf {
+    let mut path = store.as_os_str().to_owned();
+    path.push(ending);
+    PathBuf::from(path)
+}

@@ -1,0 +1,211 @@
+//! The crash sweep: the real binary is killed at every fault point and at
+//! random moments under load, stopped past its leases, and must lose nothing,
+//! run nothing twice at once, and leave nothing behind.
+//!
+//! `LARIAT_SWEEP_MOMENTS` sets the number of random moments (default 60).
+//! The seed is printed and can be given in `LARIAT_SWEEP_SEED`.
+
+mod account;
+mod load;
+mod server;
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use account::Account;
+use load::Load;
+use model::fault::FaultPoint;
+use nix::sys::signal::Signal;
+use server::Server;
+
+/// Leases are short, so that being stopped past one takes seconds.
+const CONFIG: &str = "store: sqlite:lariat.db\n\
+    workers: {concurrency: 4, lease: 2s}\n\
+    retention: {events: 30d, output: 30d, every: 1s}\n";
+
+/// How long anything here may take before it counts as never.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn rules(runs: &Path) -> String {
+    let runs = runs.display();
+    let step = |seconds: &str| {
+        format!(
+            "{{command: [sh, work.sh, \"{seconds}\"], env: {{RUNS: \"{runs}\"}}, grace: 1s}}"
+        )
+    };
+    let (short, slow, long) = (step("0.01"), step("2"), step("60"));
+    format!(
+        "rules:\n\
+         \x20 - {{name: plain, on: sweep.plain, on_lost: retry, retry: {{delay: 100ms}}, run: {short}}}\n\
+         \x20 - {{name: keyed, on: sweep.keyed, key: \"{{{{ msg.key }}}}\", on_lost: retry, retry: {{delay: 100ms}}, run: {short}}}\n\
+         \x20 - {{name: steps, on: sweep.steps, on_lost: retry, retry: {{delay: 100ms}}, run: [{short}, {short}]}}\n\
+         \x20 - {{name: slow, on: sweep.slow, on_lost: retry, retry: {{delay: 100ms}}, run: {slow}}}\n\
+         \x20 - {{name: long, on: sweep.long, on_lost: retry, retry: {{delay: 100ms}}, run: {long}}}\n"
+    )
+}
+
+/// One step of one attempt: notes that it begins and ends, and holds a lock
+/// that no other attempt of its job may find taken. Every fourth job leaves a
+/// process of its own session behind, which holds the lock as well. A long
+/// job is long in its first attempt only.
+const WORK: &str = r#"
+exec 9>>"$RUNS/$LARIAT_JOB.lock"
+flock -n 9 || echo "overlap $LARIAT_JOB $LARIAT_ATTEMPT" >>"$RUNS/log"
+echo "start $LARIAT_JOB $LARIAT_ATTEMPT" >>"$RUNS/log"
+case $LARIAT_JOB in *[048c]) setsid sleep 60 & ;; esac
+if [ "$1" = 60 ] && [ "$LARIAT_ATTEMPT" != 1 ]; then set -- 0; fi
+sleep "$1"
+echo "end $LARIAT_JOB $LARIAT_ATTEMPT" >>"$RUNS/log"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_sweep() {
+    let moments = number_from("LARIAT_SWEEP_MOMENTS").unwrap_or(60);
+    let seed = number_from("LARIAT_SWEEP_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    println!("crash sweep: {moments} random moments, seed {seed}");
+
+    let project = tempfile::tempdir().unwrap();
+    let runs = project.path().join("runs");
+    fs_err::create_dir_all(&runs).unwrap();
+    fs_err::create_dir_all(project.path().join("rules")).unwrap();
+    fs_err::write(project.path().join("lariat.yml"), CONFIG).unwrap();
+    fs_err::write(project.path().join("rules/sweep.yml"), rules(&runs)).unwrap();
+    fs_err::write(project.path().join("work.sh"), WORK).unwrap();
+
+    let mut sweep = Sweep {
+        project: project.path().to_owned(),
+        load: Load::new(seed),
+        orphans: 0,
+    };
+    sweep.every_fault_point().await;
+    sweep.random_moments(moments).await;
+    sweep.stopped_past_the_lease(3).await;
+    let account = sweep.settle(&runs).await;
+    println!("{account}");
+    assert_eq!(0, sweep.orphans, "processes outlived their worker");
+    account.assert_clean();
+}
+
+fn number_from(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+struct Sweep {
+    project: std::path::PathBuf,
+    load: Load,
+    orphans: usize,
+}
+
+impl Sweep {
+    async fn every_fault_point(&mut self) {
+        for point in FaultPoint::ALL {
+            // Something is always left running, for recovery to find.
+            let nth = if point == FaultPoint::BeforeAcceptCommit { 5 } else { 1 };
+            let fault = format!("{}:{nth}", point.as_str());
+            match Server::start(&self.project, &["--fault", &fault]).await {
+                None => {}
+                Some(mut server) => {
+                    self.provoke(point, &server).await;
+                    let died = self.load.until_it_dies(&mut server, PATIENCE).await;
+                    assert!(died, "fault point `{}` was never reached", point.as_str());
+                }
+            }
+            self.count_orphans().await;
+        }
+    }
+
+    /// Some points are passed only when asked for.
+    async fn provoke(&mut self, point: FaultPoint, server: &Server) {
+        match point {
+            FaultPoint::DuringReload => server.signal(Signal::SIGHUP),
+            FaultPoint::DuringDrain => {
+                self.load.publish(server, "slow").await;
+                server.signal(Signal::SIGTERM);
+            }
+            FaultPoint::DuringRenewal | FaultPoint::AfterStepStarted => {
+                self.load.publish(server, "slow").await;
+            }
+            FaultPoint::BeforeAcceptCommit
+            | FaultPoint::AfterAcceptCommitBeforeReply
+            | FaultPoint::BeforeClaimCommit
+            | FaultPoint::AfterClaimBeforeStart
+            | FaultPoint::AfterOutputAppended
+            | FaultPoint::AfterStepBeforeRecord
+            | FaultPoint::BetweenSteps
+            | FaultPoint::BeforeFinishCommit
+            | FaultPoint::AfterFinish
+            | FaultPoint::DuringRecovery
+            | FaultPoint::DuringRetention => {}
+        }
+    }
+
+    async fn random_moments(&mut self, moments: u64) {
+        for _ in 0..moments {
+            let mut server = Server::start(&self.project, &[])
+                .await
+                .expect("a server without faults starts");
+            let moment = Duration::from_millis(self.load.dice(400));
+            self.load.run_for(&server, moment).await;
+            server.kill().await;
+            self.count_orphans().await;
+        }
+    }
+
+    /// A stopped worker cannot renew: its guard ends the job in time, and the
+    /// lease is lost before anybody runs the job again.
+    async fn stopped_past_the_lease(&mut self, times: usize) {
+        let mut server = Server::start(&self.project, &[])
+            .await
+            .expect("a server without faults starts");
+        for _ in 0..times {
+            let event = self.load.publish(&server, "long").await;
+            let job = server.only_job(&event).await;
+            server
+                .wait_for_job(&job, "running", PATIENCE)
+                .await;
+            assert!(
+                server::wait_until(PATIENCE, || !server::processes_of(&job).is_empty()).await,
+                "the long job never started"
+            );
+            server.signal(Signal::SIGSTOP);
+            assert!(
+                server::wait_until(PATIENCE, || server::processes_of(&job).is_empty()).await,
+                "the guard did not end the job of a stopped worker"
+            );
+            server.signal(Signal::SIGCONT);
+            server.wait_for_job(&job, "succeeded", PATIENCE).await;
+        }
+        server.kill().await;
+        self.count_orphans().await;
+    }
+
+    /// Nothing of a dead worker may be running after a moment.
+    async fn count_orphans(&mut self) {
+        let marker = self.project.to_string_lossy().into_owned();
+        let gone = server::wait_until(Duration::from_secs(5), || {
+            server::processes_of(&marker).is_empty()
+        })
+        .await;
+        if !gone {
+            self.orphans += server::processes_of(&marker).len();
+        }
+    }
+
+    /// Lets everything end, and counts.
+    async fn settle(&mut self, runs: &Path) -> Account {
+        let mut server = Server::start(&self.project, &[])
+            .await
+            .expect("a server without faults starts");
+        self.load.resend(&server).await;
+        let jobs = server.all_jobs_ended(Duration::from_secs(300)).await;
+        let log = fs_err::read_to_string(runs.join("log")).unwrap_or_default();
+        let mut by_event: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
+        for job in &jobs {
+            let event = job["event_id"].as_str().unwrap_or_default().to_owned();
+            by_event.entry(event).or_default().push(job.clone());
+        }
+        let account = Account::new(self.load.accepted(), &by_event, &jobs, &log, self.orphans);
+        server.signal(Signal::SIGTERM);
+        assert!(server.wait(PATIENCE).await, "the server did not drain");
+        account
+    }
+}
