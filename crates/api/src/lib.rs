@@ -3,12 +3,28 @@
 //! `serve` answers on a listener that its caller opened. Everything that it
 //! says is a type of `json`; everything that it does is a call of the engine.
 //! Where to look: `routes.rs` for what exists, `problem.rs` for what can be
-//! wrong, `server.rs` for connections, `page.rs` for HTML.
+//! wrong, `gate.rs` for who may ask, `server.rs` for connections, `page.rs`
+//! for HTML.
 
 pub mod json;
 
+mod app;
+mod body;
+mod dead;
+mod events;
+mod gate;
+mod jobs;
+mod list;
+mod page;
+mod problem;
+mod query;
+mod routes;
 mod server;
+mod service;
 mod settings;
+mod stall;
 
+pub use jobs::{NEXT_OFFSET, OUTPUT_ATTEMPT, OUTPUT_OPEN};
+pub use problem::ProblemCode;
 pub use server::serve;
 pub use settings::{ApiSettings, is_loopback};

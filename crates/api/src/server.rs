@@ -1,20 +1,120 @@
-//! Connections.
+//! Connections: how many, how long, and how they end.
+//!
+//! Every connection is owned by [`serve`] and none outlives it. A client has
+//! a time for its headers, one for its body (`body.rs`) and one for taking
+//! the answer (`stall.rs`), so none can hold a place by doing nothing.
 
-use std::{future::Future, io};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
+use axum::Router;
 use engine::Engine;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
 
-use crate::settings::ApiSettings;
+use crate::{app::App, routes, settings::ApiSettings, stall::Stall};
 
-/// Answers on `listener` until `shutdown`, then lets requests in flight end.
+/// Bytes of the start line and the headers of a request.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+
+/// After an `accept` that failed, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers on `listener` until `shutdown`, then accepts nothing more and lets
+/// the requests in flight end, for at most `settings.shutdown_timeout`.
 pub async fn serve(
     listener: TcpListener,
     engine: Engine,
     settings: ApiSettings,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let _ = (listener, engine, settings);
-    shutdown.await;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_header_size(MAX_HEADER_BYTES);
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let write_timeout = settings.write_timeout;
+    let shutdown_timeout = settings.shutdown_timeout;
+    let router = routes::router(App::new(engine, settings));
+    let ending = CancellationToken::new();
+    let mut connections = JoinSet::new();
+
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let (place, stream) = tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = accept(&listener, &places) => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!("cannot accept a connection: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        connections.spawn(talk(
+            builder.clone(),
+            Stall::new(stream, write_timeout),
+            router.clone(),
+            ending.clone(),
+            place,
+        ));
+    }
+
+    drop(listener);
+    ending.cancel();
+    let rest = async { while connections.join_next().await.is_some() {} };
+    if timeout(shutdown_timeout, rest).await.is_err() {
+        tracing::warn!("some requests did not end in time and were cut off");
+    }
+    connections.shutdown().await;
     Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(OwnedSemaphorePermit, TcpStream)> {
+    let place = Arc::clone(places)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // Answers are written whole: waiting for more only delays them.
+    stream.set_nodelay(true)?;
+    Ok((place, stream))
+}
+
+/// One connection, from its first byte to its last.
+async fn talk(
+    builder: http1::Builder,
+    stream: Stall,
+    router: Router,
+    ending: CancellationToken,
+    place: OwnedSemaphorePermit,
+) {
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = ending.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection broke off: {error}");
+    }
+    drop(place);
 }

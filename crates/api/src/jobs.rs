@@ -1,0 +1,137 @@
+//! `/api/v1/jobs`: jobs, their output, and what people do to them.
+
+use axum::{
+    extract::Request,
+    http::{StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use model::{
+    id::{EventId, JobId, RuleName},
+    job::JobState,
+    page::JobQuery,
+    ports::{Controlled, OutputQuery},
+};
+
+use crate::{
+    app::{App, Shared},
+    body, json,
+    list::Listing,
+    problem::{Answer, Problem, ProblemCode},
+    query::Params,
+    routes::{self, Segment},
+};
+
+/// Where the rest of an output begins.
+pub const NEXT_OFFSET: &str = "lariat-next-offset";
+/// Whether more of it is there or can come: `true` or `false`.
+pub const OUTPUT_OPEN: &str = "lariat-output-open";
+/// Which attempt it is of.
+pub const OUTPUT_ATTEMPT: &str = "lariat-attempt";
+
+/// Bytes of output in one answer; the rest is had from the next offset.
+pub(crate) const MAX_OUTPUT: usize = 16 * 1024 * 1024;
+
+pub(crate) async fn list(app: Shared, uri: Uri) -> Answer {
+    let known = [
+        "event", "rule", "state", "since", "until", "limit", "cursor", "after",
+    ];
+    let mut params = Params::new(&uri, &known, app.now());
+    let mut query = JobQuery {
+        event: params.get::<EventId>("event"),
+        rule: params.get::<RuleName>("rule"),
+        state: params.word("state", &JobState::ALL.map(JobState::as_str)),
+        since: params.moment("since"),
+        until: params.moment("until"),
+        position: params.position(),
+        limit: params.limit(),
+    };
+    params.finish()?;
+    let mut listing = Listing::new(query.position, query.limit);
+    while let Some((position, limit)) = listing.wanted() {
+        query.position = position;
+        query.limit = limit;
+        let page = app.engine.history().jobs(&query).await?;
+        listing.add(page.items.into_iter().map(json::Job::from), page.next);
+    }
+    Ok(listing.answer())
+}
+
+pub(crate) async fn show(app: Shared, id: Segment, uri: Uri) -> Answer {
+    Params::new(&uri, &[], app.now()).finish()?;
+    let id = routes::id(id, "job")?;
+    Ok(routes::json(StatusCode::OK, &job(&app, &id).await?))
+}
+
+async fn job(app: &App, id: &JobId) -> Answer<json::Job> {
+    let job = app.engine.history().job(id).await?;
+    job.map(json::Job::from)
+        .ok_or_else(|| Problem::not_found("job"))
+}
+
+/// The bytes as the program wrote them; a browser shows them as text, never
+/// as anything else.
+pub(crate) async fn output(app: Shared, id: Segment, uri: Uri) -> Answer {
+    let mut params = Params::new(&uri, &["attempt", "step", "offset"], app.now());
+    let attempt = params.number::<u32>("attempt");
+    let step = params.number::<usize>("step");
+    let offset = params.number::<u64>("offset").unwrap_or(0);
+    params.finish()?;
+    let id: JobId = routes::id(id, "job")?;
+    let query = OutputQuery {
+        job: id,
+        attempt,
+        step,
+        offset,
+        max: MAX_OUTPUT,
+    };
+    let output = app.engine.history().output(&query).await?;
+    let output = output.ok_or_else(|| {
+        Problem::not_found(match attempt {
+            Some(_) => "attempt",
+            None => "job",
+        })
+    })?;
+    let headers = [
+        (
+            header::CONTENT_TYPE.as_str(),
+            "text/plain; charset=utf-8".to_owned(),
+        ),
+        (NEXT_OFFSET, output.next.to_string()),
+        (OUTPUT_OPEN, output.is_open.to_string()),
+        (OUTPUT_ATTEMPT, output.attempt.to_string()),
+    ];
+    Ok((StatusCode::OK, headers, output.bytes).into_response())
+}
+
+pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {
+    Params::new(&uri, &[], app.now()).finish()?;
+    let id: JobId = routes::id(id, "job")?;
+    body::none(&app, request).await?;
+    let done = app.engine.retry(&id, &app.principal()).await?;
+    controlled(
+        &app,
+        &id,
+        &done,
+        "only a failed, cancelled or held job is tried again",
+    )
+    .await
+}
+
+pub(crate) async fn cancel(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {
+    Params::new(&uri, &[], app.now()).finish()?;
+    let id: JobId = routes::id(id, "job")?;
+    body::none(&app, request).await?;
+    let done = app.engine.cancel(&id, &app.principal()).await?;
+    controlled(&app, &id, &done, "a job that has ended is not cancelled").await
+}
+
+async fn controlled(app: &App, id: &JobId, done: &Controlled, rule: &str) -> Answer<Response> {
+    match done {
+        Controlled::Done(_) => Ok(routes::json(StatusCode::ACCEPTED, &job(app, id).await?)),
+        Controlled::WrongState(state) => Err(Problem::new(
+            ProblemCode::WrongState,
+            format!("the job is {state}; {rule}"),
+        )),
+        Controlled::NotFound => Err(Problem::not_found("job")),
+    }
+}

@@ -1,0 +1,629 @@
+//! What the pages show, as plain texts: templates decide nothing.
+
+use engine::Status;
+use model::{
+    clock::Timestamp,
+    event::{Event, RecordedEvent, Severity},
+    job::{Attempt, Job, JobState, StepState},
+    json::Object,
+    page::Cursor,
+    ports::Output,
+    verdict::{Explanation, StoredVerdict, Truth, Verdict},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::view::time::{ago, between};
+use crate::problem::Problem;
+
+mod time;
+
+/// Characters of a body that are shown; the API has the rest.
+const MAX_BODY: usize = 64 * 1024;
+
+/// Bytes of output that are shown, from its end.
+const MAX_OUTPUT_TAIL: usize = 64 * 1024;
+
+/// Rules without a match that are listed.
+const MAX_NO_MATCH: usize = 500;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Link {
+    href: String,
+    text: String,
+}
+
+/// A moment: how long ago, and which.
+#[derive(Debug, Serialize)]
+pub(super) struct Moment {
+    relative: String,
+    absolute: String,
+}
+
+impl Moment {
+    fn new(at: Timestamp, now: Timestamp) -> Self {
+        Self {
+            relative: ago(at, now),
+            absolute: at.to_string(),
+        }
+    }
+}
+
+/// A word with a colour: `good`, `bad`, `busy`, `idle` or `plain`.
+#[derive(Debug, Serialize)]
+struct Badge {
+    text: &'static str,
+    tone: &'static str,
+}
+
+fn job_badge(state: JobState) -> Badge {
+    Badge {
+        text: state.as_str(),
+        tone: match state {
+            JobState::Succeeded => "good",
+            JobState::Failed => "bad",
+            JobState::Held | JobState::Retrying => "warn",
+            JobState::Running => "busy",
+            JobState::Waiting | JobState::Queued | JobState::Cancelled => "plain",
+        },
+    }
+}
+
+fn step_badge(state: StepState) -> Badge {
+    Badge {
+        text: state.as_str(),
+        tone: match state {
+            StepState::Succeeded => "good",
+            StepState::Failed | StepState::TimedOut | StepState::Unstartable => "bad",
+            StepState::Lost => "warn",
+            StepState::Running => "busy",
+            StepState::Cancelled | StepState::Skipped => "plain",
+        },
+    }
+}
+
+fn outcome_badge(attempt: &Attempt) -> Badge {
+    let Some(outcome) = &attempt.outcome else {
+        return step_badge(StepState::Running);
+    };
+    use model::job::Outcome;
+    let tone = match outcome {
+        Outcome::Succeeded { .. } => "good",
+        Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unstartable { .. } => "bad",
+        Outcome::Cancelled { .. } => "plain",
+        Outcome::Lost { .. } => "warn",
+    };
+    Badge {
+        text: outcome.as_str(),
+        tone,
+    }
+}
+
+fn verdict_badge(verdict: Verdict) -> Badge {
+    Badge {
+        text: verdict.as_str(),
+        tone: match verdict {
+            Verdict::Fired => "good",
+            Verdict::Error => "bad",
+            Verdict::Suppressed => "warn",
+            Verdict::Duplicate | Verdict::NoMatch => "plain",
+        },
+    }
+}
+
+fn severity_badge(severity: Severity) -> Option<Badge> {
+    let tone = match severity {
+        Severity::Info => return None,
+        Severity::Debug => "plain",
+        Severity::Warning => "warn",
+        Severity::Error => "bad",
+    };
+    Some(Badge {
+        text: severity.as_str(),
+        tone,
+    })
+}
+
+/// The line at the top of every page.
+#[derive(Debug, Serialize)]
+pub(super) struct Service {
+    version: String,
+    revision: String,
+    revision_short: String,
+    commit: Option<String>,
+    rules: String,
+    worker: String,
+    running: String,
+    queued: Option<String>,
+    dead: Option<String>,
+    started: Moment,
+    notices: Vec<Notice>,
+}
+
+#[derive(Debug, Serialize)]
+struct Notice {
+    message: String,
+    hint: Option<String>,
+    place: Option<String>,
+}
+
+pub(super) fn service(status: &Status, now: Timestamp) -> Service {
+    let count = |state: JobState| status.store.jobs.get(state.as_str()).copied().unwrap_or(0);
+    let waiting: Vec<String> = [
+        JobState::Queued,
+        JobState::Waiting,
+        JobState::Retrying,
+        JobState::Held,
+    ]
+    .into_iter()
+    .filter(|state| count(*state) > 0)
+    .map(|state| format!("{} {state}", count(state)))
+    .collect();
+    Service {
+        version: status.version.clone(),
+        revision: status.revision.to_string(),
+        revision_short: status.revision.as_str().chars().take(10).collect(),
+        commit: status
+            .commit
+            .as_ref()
+            .map(|commit| commit.chars().take(10).collect()),
+        rules: plural(status.rules, "rule"),
+        worker: status.worker.id.to_string(),
+        running: format!("{} of {}", status.worker.running, status.worker.concurrency),
+        queued: (!waiting.is_empty()).then(|| waiting.join(", ")),
+        dead: match status.store.open_dead_letters {
+            0 => None,
+            1 => Some("1 open dead letter".to_owned()),
+            count => Some(format!("{count} open dead letters")),
+        },
+        started: Moment::new(status.started, now),
+        notices: status
+            .notices
+            .iter()
+            .map(|notice| Notice {
+                message: notice.message.clone(),
+                hint: notice.hint.clone(),
+                place: (!notice.file.is_empty()).then(|| notice.file.clone()),
+            })
+            .collect(),
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Home {
+    topic: String,
+    is_filtered: bool,
+    cards: Vec<Card>,
+    older: Option<String>,
+    is_older: bool,
+    newest: String,
+}
+
+/// One event of the list.
+#[derive(Debug, Serialize)]
+pub(super) struct Card {
+    id: String,
+    topic: String,
+    topic_link: String,
+    source: String,
+    severity: Option<Badge>,
+    accepted: Moment,
+    /// What the rules said that made no job.
+    verdicts: Vec<Line>,
+    jobs: Vec<JobLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    rule: String,
+    badge: Badge,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct JobLine {
+    id: String,
+    rule: String,
+    badge: Badge,
+    attempts: Option<String>,
+    duration: Option<String>,
+    reason: Option<String>,
+}
+
+fn job_line(job: &Job, now: Timestamp) -> JobLine {
+    JobLine {
+        id: job.id.to_string(),
+        rule: job.rule.to_string(),
+        badge: job_badge(job.state),
+        attempts: (job.attempts.len() > 1).then(|| plural(job.attempts.len(), "attempt")),
+        duration: duration(job.started, job.finished, now),
+        reason: job.reason.as_deref().filter(|r| !r.is_empty()).map(line),
+    }
+}
+
+fn duration(
+    started: Option<Timestamp>,
+    finished: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<String> {
+    started.map(|started| between(started, finished.unwrap_or(now)))
+}
+
+/// The first line of a text, shortened.
+fn line(text: &str) -> String {
+    let mut chars = text.lines().next().unwrap_or_default().chars();
+    let mut short: String = chars.by_ref().take(200).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+pub(super) fn card(
+    event: &Event,
+    verdicts: &[StoredVerdict],
+    jobs: &[Job],
+    now: Timestamp,
+) -> Card {
+    let mut jobs: Vec<&Job> = jobs.iter().collect();
+    jobs.sort_by(|a, b| a.created.cmp(&b.created).then_with(|| a.id.cmp(&b.id)));
+    Card {
+        id: event.id.to_string(),
+        topic: event.topic.to_string(),
+        topic_link: home_link(event.topic.as_str(), None, None),
+        source: event.source.clone(),
+        severity: severity_badge(event.severity),
+        accepted: Moment::new(event.accepted, now),
+        verdicts: verdicts
+            .iter()
+            .filter(|verdict| verdict.verdict != Verdict::Fired)
+            .map(|verdict| Line {
+                rule: verdict.rule.to_string(),
+                badge: verdict_badge(verdict.verdict),
+                reason: line(&verdict.reason),
+            })
+            .collect(),
+        jobs: jobs.into_iter().map(|job| job_line(job, now)).collect(),
+    }
+}
+
+pub(super) fn home(topic: &str, cards: Vec<Card>, next: Option<Cursor>, is_older: bool) -> Home {
+    Home {
+        topic: topic.to_owned(),
+        is_filtered: !topic.is_empty(),
+        cards,
+        older: next.map(|cursor| home_link(topic, Some(cursor), None)),
+        is_older,
+        newest: home_link(topic, None, None),
+    }
+}
+
+/// Turns looking again by itself on or off.
+pub(super) fn refresh_link(topic: &str, refresh: Option<u32>) -> Option<Link> {
+    Some(match refresh {
+        None => Link {
+            href: home_link(topic, None, Some(5)),
+            text: "refresh every 5 s".to_owned(),
+        },
+        Some(_) => Link {
+            href: home_link(topic, None, None),
+            text: "stop refreshing".to_owned(),
+        },
+    })
+}
+
+fn home_link(topic: &str, cursor: Option<Cursor>, refresh: Option<u32>) -> String {
+    let mut parts = Vec::new();
+    if !topic.is_empty() {
+        parts.push(format!("topic={}", percent(topic)));
+    }
+    if let Some(cursor) = cursor {
+        parts.push(format!("cursor={cursor}"));
+    }
+    if let Some(seconds) = refresh {
+        parts.push(format!("refresh={seconds}"));
+    }
+    match parts.as_slice() {
+        [] => "/".to_owned(),
+        parts => format!("/?{}", parts.join("&")),
+    }
+}
+
+fn percent(text: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+    out
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct EventView {
+    id: String,
+    topic: String,
+    topic_link: String,
+    source: String,
+    origin: String,
+    severity: &'static str,
+    severity_badge: Option<Badge>,
+    revision: String,
+    revision_short: String,
+    time: Moment,
+    accepted: Moment,
+    headers: Option<String>,
+    body: String,
+    is_cut: bool,
+    jobs: Vec<JobLine>,
+    matched: Vec<Explained>,
+    unmatched: Vec<Explained>,
+    unmatched_count: String,
+    unlisted: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Explained {
+    rule: String,
+    badge: Badge,
+    reason: String,
+    job: Option<String>,
+    conditions: Vec<ConditionLine>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConditionLine {
+    expr: String,
+    value: Option<String>,
+    result: &'static str,
+    tone: &'static str,
+    note: Option<String>,
+    /// For the style sheet, at most 6.
+    depth: usize,
+}
+
+fn explained(explanation: &Explanation) -> Explained {
+    Explained {
+        rule: explanation.rule.to_string(),
+        badge: verdict_badge(explanation.verdict),
+        reason: explanation.reason.clone(),
+        job: explanation.job_id.as_ref().map(ToString::to_string),
+        conditions: explanation
+            .conditions
+            .iter()
+            .map(|trace| {
+                let (result, tone) = match trace.result {
+                    Truth::True => ("true", "good"),
+                    Truth::False => ("false", "plain"),
+                    Truth::Unknown => ("unknown", "warn"),
+                };
+                ConditionLine {
+                    expr: trace.expr.clone(),
+                    value: trace.value.as_ref().map(|value| line(&value.to_string())),
+                    result,
+                    tone,
+                    note: trace.note.clone(),
+                    depth: trace.depth.min(6),
+                }
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn event(
+    recorded: &RecordedEvent,
+    explanations: &[Explanation],
+    jobs: &[Job],
+    now: Timestamp,
+) -> EventView {
+    let RecordedEvent { event, revision } = recorded;
+    let (unmatched, matched): (Vec<_>, Vec<_>) = explanations
+        .iter()
+        .partition(|explanation| explanation.verdict == Verdict::NoMatch);
+    let (body, is_cut) = cut(&pretty(&event.body));
+    let proof = if event.origin.verified {
+        "verified"
+    } else {
+        "not verified"
+    };
+    let by = event.origin.by.as_deref().unwrap_or("unknown sender");
+    EventView {
+        id: event.id.to_string(),
+        topic: event.topic.to_string(),
+        topic_link: home_link(event.topic.as_str(), None, None),
+        source: event.source.clone(),
+        origin: format!("{by}, {proof}, via {}", event.origin.via),
+        severity: event.severity.as_str(),
+        severity_badge: severity_badge(event.severity),
+        revision: revision.to_string(),
+        revision_short: revision.as_str().chars().take(10).collect(),
+        time: Moment::new(event.time, now),
+        accepted: Moment::new(event.accepted, now),
+        headers: (!event.headers.is_empty()).then(|| cut(&pretty_object(&event.headers)).0),
+        body,
+        is_cut,
+        jobs: jobs.iter().rev().map(|job| job_line(job, now)).collect(),
+        matched: matched.into_iter().map(explained).collect(),
+        unmatched_count: plural(unmatched.len(), "rule"),
+        unlisted: unmatched.len().saturating_sub(MAX_NO_MATCH),
+        unmatched: unmatched
+            .into_iter()
+            .take(MAX_NO_MATCH)
+            .map(explained)
+            .collect(),
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("a JSON value is JSON")
+}
+
+fn pretty_object(object: &Object) -> String {
+    serde_json::to_string_pretty(object).expect("a JSON object is JSON")
+}
+
+fn cut(text: &str) -> (String, bool) {
+    let mut chars = text.chars();
+    let short: String = chars.by_ref().take(MAX_BODY).collect();
+    let is_cut = chars.next().is_some();
+    (short, is_cut)
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct JobView {
+    id: String,
+    rule: String,
+    event: String,
+    badge: Badge,
+    reason: Option<String>,
+    key: Option<String>,
+    waits_for: Option<String>,
+    due: Option<Moment>,
+    created: Moment,
+    duration: Option<String>,
+    revision: String,
+    revision_short: String,
+    result: Option<String>,
+    attempts: Vec<AttemptView>,
+    output: Option<OutputView>,
+    can_retry: bool,
+    can_cancel: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptView {
+    number: u32,
+    badge: Badge,
+    summary: Option<String>,
+    worker: String,
+    started: Moment,
+    duration: String,
+    steps: Vec<StepView>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepView {
+    index: usize,
+    kind: &'static str,
+    badge: Badge,
+    duration: String,
+    exit: Option<String>,
+    summary: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputView {
+    attempt: u32,
+    text: String,
+    is_empty: bool,
+    /// How much is left out at the start.
+    skipped: Option<String>,
+    is_open: bool,
+}
+
+pub(super) fn job(job: &Job, output: Option<&Output>, now: Timestamp) -> JobView {
+    JobView {
+        id: job.id.to_string(),
+        rule: job.rule.to_string(),
+        event: job.event_id.to_string(),
+        badge: job_badge(job.state),
+        reason: job.reason.clone().filter(|reason| !reason.is_empty()),
+        key: job.key.clone(),
+        waits_for: job.waits_for.as_ref().map(ToString::to_string),
+        due: job.due.map(|due| Moment::new(due, now)),
+        created: Moment::new(job.created, now),
+        duration: duration(job.started, job.finished, now),
+        revision: job.revision.to_string(),
+        revision_short: job.revision.as_str().chars().take(10).collect(),
+        result: job
+            .result
+            .as_ref()
+            .map(|result| cut(&pretty_object(result)).0),
+        attempts: job
+            .attempts
+            .iter()
+            .rev()
+            .map(|attempt| attempt_view(attempt, now))
+            .collect(),
+        output: output.map(output_view),
+        can_retry: job.state.is_retryable(),
+        can_cancel: !job.state.is_ended(),
+    }
+}
+
+fn attempt_view(attempt: &Attempt, now: Timestamp) -> AttemptView {
+    AttemptView {
+        number: attempt.number,
+        badge: outcome_badge(attempt),
+        summary: attempt
+            .outcome
+            .as_ref()
+            .map(model::job::Outcome::summary)
+            .filter(|summary| !summary.is_empty()),
+        worker: attempt.worker.to_string(),
+        started: Moment::new(attempt.started, now),
+        duration: between(attempt.started, attempt.finished.unwrap_or(now)),
+        steps: attempt
+            .steps
+            .iter()
+            .map(|step| StepView {
+                index: step.index,
+                kind: step.kind.as_str(),
+                badge: step_badge(step.state),
+                duration: between(step.started, step.finished.unwrap_or(now)),
+                exit: step.exit.map(|exit| exit.to_string()),
+                summary: step.summary.clone().filter(|summary| !summary.is_empty()),
+            })
+            .collect(),
+    }
+}
+
+fn output_view(output: &Output) -> OutputView {
+    let from = output.bytes.len().saturating_sub(MAX_OUTPUT_TAIL);
+    // From the first whole line of the tail on.
+    let from = match output.bytes.get(from..) {
+        Some(tail) if from > 0 => {
+            from + tail.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1)
+        }
+        Some(_) | None => from,
+    };
+    let tail = output.bytes.get(from..).unwrap_or_default();
+    OutputView {
+        attempt: output.attempt,
+        text: String::from_utf8_lossy(tail).replace("\r\n", "\n"),
+        is_empty: tail.is_empty(),
+        skipped: (from > 0).then(|| format!("{} KiB", from.div_ceil(1024))),
+        is_open: output.is_open,
+    }
+}
+
+/// Something went wrong, or is not there.
+#[derive(Debug, Serialize)]
+pub(super) struct ProblemView {
+    status: u16,
+    title: &'static str,
+    detail: String,
+}
+
+pub(super) fn problem(problem: &Problem) -> ProblemView {
+    ProblemView {
+        status: problem.code.status(),
+        title: problem.code.title(),
+        detail: problem.detail.clone(),
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
