@@ -20,7 +20,7 @@ use model::{
     json::Object,
 };
 
-pub(crate) use field::{Field, Renderer};
+pub(crate) use field::{Field, Renderer, is_of_job};
 pub(crate) use read::read_step;
 
 use crate::listing::Listing;
@@ -37,6 +37,10 @@ pub struct StepScope<'a> {
 
 /// A step, ready to run or not to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them at a time, and it is taken apart at once"
+)]
 pub enum Prepared {
     Run {
         call: StepCall,

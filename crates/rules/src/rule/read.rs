@@ -14,7 +14,7 @@ use crate::{
     code::Code,
     expr::Condition,
     listing::Listing,
-    step::{Field, Step, read_step},
+    step::{Field, Step, is_of_job, read_step},
     yaml::{Data, Mapping, Node, Reader},
 };
 
@@ -268,6 +268,15 @@ fn read_condition<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<(&'n st
         constant(reader, node);
         return None;
     }
+    if let Some(path) = condition.paths().iter().find(|path| is_of_job(path)) {
+        reader.error(
+            Code::BadCondition,
+            node.span,
+            format!("a condition cannot use `{path}`: there is no job yet"),
+            Some("name `event`, `msg` or `rule`".to_owned()),
+        );
+        return None;
+    }
     Some((text, condition))
 }
 
@@ -282,6 +291,15 @@ fn constant(reader: &mut Reader<'_>, node: &Node) {
 
 fn read_key(reader: &mut Reader<'_>, node: &Node) -> Option<Field> {
     let field = Field::read(reader, node)?;
+    if field.needs_job() {
+        reader.error(
+            Code::BadTemplate,
+            node.span,
+            "a key cannot use `job`, `attempt` or `result`: there is no job yet".to_owned(),
+            Some("name `event`, `msg` or `rule`".to_owned()),
+        );
+        return None;
+    }
     match field.fixed() {
         Some("") => {
             reader.error(

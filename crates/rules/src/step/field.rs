@@ -52,7 +52,7 @@ impl Field {
             Ok(template) => Some(match template.is_static() {
                 Some(fixed) => Self::Static(fixed.to_owned()),
                 None => Self::Rendered {
-                    needs_job: needs_job(text),
+                    needs_job: template.paths().iter().any(|path| is_of_job(path)),
                     text: text.to_owned(),
                     template: Box::new(template),
                 },
@@ -77,6 +77,14 @@ impl Field {
     pub(crate) fn source(&self) -> &str {
         match self {
             Self::Static(text) | Self::Rendered { text, .. } => text,
+        }
+    }
+
+    /// Whether it can only be rendered in a job.
+    pub(crate) fn needs_job(&self) -> bool {
+        match self {
+            Self::Static(_) => false,
+            Self::Rendered { needs_job, .. } => *needs_job,
         }
     }
 
@@ -173,17 +181,10 @@ fn bad(error: TemplateError) -> NoCall {
     NoCall::Bad(error.to_string())
 }
 
-/// Whether a name that needs a job may occur in the expressions of `text`.
-/// Saying yes too often only leaves a value to be rendered later.
-fn needs_job(text: &str) -> bool {
-    let is_name = |c: char| c.is_alphanumeric() || c == '_';
-    JOB_NAMES.iter().any(|name| {
-        text.match_indices(name).any(|(at, _)| {
-            let before = text.get(..at).and_then(|s| s.chars().next_back());
-            let after = text.get(at + name.len()..).and_then(|s| s.chars().next());
-            !before.is_some_and(|c| is_name(c) || c == '.') && !after.is_some_and(is_name)
-        })
-    })
+/// Whether a path such as `job` or `result.host` only exists in a job.
+pub(crate) fn is_of_job(path: &str) -> bool {
+    let name = path.split(['.', '[']).next().unwrap_or(path);
+    JOB_NAMES.contains(&name)
 }
 
 /// A value of any type with templates anywhere in it.
@@ -191,8 +192,8 @@ fn needs_job(text: &str) -> bool {
 pub(crate) enum Shape {
     Fixed(Value),
     Text(Field),
-    List(Vec<Shape>),
-    Mapping(Vec<(String, Shape)>),
+    List(Vec<Self>),
+    Mapping(Vec<(String, Self)>),
 }
 
 impl Shape {

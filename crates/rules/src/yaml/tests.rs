@@ -79,11 +79,13 @@ fn broken_text_says_where() {
 fn nothing_makes_the_tree_explode() {
     refused(&"[".repeat(200), "1:65 yaml-limit");
     refused(&"- ".repeat(100_000), "1:129 yaml-limit");
-    let mut laughs = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
-    for level in 1..12 {
+    let levels = (1..12).map(|level| {
         let below = format!("*a{},", level - 1).repeat(10);
-        laughs += &format!("a{level}: &a{level} [{below}]\n");
-    }
+        format!("a{level}: &a{level} [{below}]\n")
+    });
+    let laughs: String = std::iter::once("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned())
+        .chain(levels)
+        .collect();
     let mut reader = Reader::new("x.yml", &laughs);
     assert!(reader.parse().is_none());
     assert!(problems(reader).ends_with("yaml-limit"));

@@ -1,0 +1,149 @@
+//! Steps as workers get them.
+
+use std::time::Duration;
+
+use model::{
+    action::{CommandCall, PlaybookCall, StepCall},
+    id::JobId,
+    json::Object,
+};
+use serde_json::json;
+
+use super::{event, rule, rules};
+use crate::{Prepared, StepScope};
+
+#[track_caller]
+fn prepare(run: &str, body: &str) -> Result<Prepared, String> {
+    let rules = rules(&rule(&format!("run: {run}")));
+    let event = event("org.example.hello", body);
+    let job: JobId = "0192-ab".parse().unwrap();
+    let result: Object = serde_json::from_value(json!({"host": "web7"})).unwrap();
+    let scope = StepScope {
+        event: &event,
+        job: &job,
+        attempt: 2,
+        result: Some(&result),
+    };
+    rules
+        .rules()
+        .next()
+        .unwrap()
+        .prepare(0, &scope)
+        .map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn call(run: &str, body: &str) -> StepCall {
+    match prepare(run, body) {
+        Ok(Prepared::Run { call, .. }) => call,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_playbook_keeps_types_and_resolves_names() {
+    let run = "{playbook: '{{ event.topic }}.yml', inventory: [inventory/prod/, web1], \
+               limit: '{{ msg.hosts }}', tags: [a, '{{ msg.tag }}'], check: true, forks: 5, \
+               verbosity: 2, vault_password_file: vault.txt, \
+               vars: {n: '{{ msg.n }}', s: 'n={{ msg.n }}', j: '{{ job }}/{{ attempt }}', \
+               r: '{{ result.host }}', whole: '{{ msg }}'}}";
+    let run = run.replace("web1", "'web1,web2'");
+    let body = r#"{"hosts": ["web1", "web2"], "tag": "b", "n": 1.50}"#;
+    let expect = PlaybookCall {
+        playbook: "playbooks/org.example.hello.yml".to_owned(),
+        inventory: vec!["inventory/prod".to_owned(), "web1,web2,".to_owned()],
+        limit: Some("web1,web2".to_owned()),
+        tags: vec!["a".to_owned(), "b".to_owned()],
+        check: true,
+        forks: Some(5),
+        verbosity: 2,
+        vault_password_files: vec!["vault.txt".to_owned()],
+        vars: serde_json::from_str(
+            r#"{"n": 1.50, "s": "n=1.50", "j": "0192-ab/2", "r": "web7",
+                "whole": {"hosts": ["web1", "web2"], "tag": "b", "n": 1.50}}"#,
+        )
+        .unwrap(),
+        ..PlaybookCall::default()
+    };
+    assert_eq!(StepCall::Playbook(expect), call(&run, body));
+}
+
+#[test]
+fn a_command_keeps_its_arguments_apart() {
+    let run = "{command: [scripts/run.sh, '{{ msg.a }}', 'x={{ msg.a }}'], \
+               env: {A: '{{ msg.a }}', B: plain}, chdir: scripts, detach: true}";
+    let hostile = "$(id); `id` {{ 7*7 }} 'x\" \\n";
+    let body = json!({"a": hostile}).to_string();
+    let StepCall::Command(CommandCall {
+        argv,
+        env,
+        chdir,
+        detach,
+    }) = call(run, &body)
+    else {
+        panic!("no command")
+    };
+    assert_eq!(
+        vec![
+            "scripts/run.sh".to_owned(),
+            hostile.to_owned(),
+            format!("x={hostile}")
+        ],
+        argv
+    );
+    assert_eq!(hostile, env["A"]);
+    assert_eq!("plain", env["B"]);
+    assert_eq!(Some("scripts"), chdir.as_deref());
+    assert!(detach);
+}
+
+#[test]
+fn limits_have_defaults_and_are_kept() {
+    let Ok(Prepared::Run {
+        timeout,
+        grace,
+        output_cap,
+        ..
+    }) = prepare("{playbook: site.yml}", "{}")
+    else {
+        panic!("no call")
+    };
+    assert_eq!(
+        (
+            Duration::from_secs(3_600),
+            Duration::from_secs(10),
+            10 << 20
+        ),
+        (timeout, grace, output_cap)
+    );
+    let own = "{playbook: site.yml, timeout: 90s, grace: 1s, output_cap: 1KiB}";
+    let Ok(Prepared::Run {
+        timeout,
+        grace,
+        output_cap,
+        ..
+    }) = prepare(own, "{}")
+    else {
+        panic!("no call")
+    };
+    assert_eq!(
+        (Duration::from_secs(90), Duration::from_secs(1), 1 << 10),
+        (timeout, grace, output_cap)
+    );
+}
+
+#[test]
+fn what_cannot_start_says_what_was_looked_for() {
+    assert_eq!(
+        Err("there is no playbook `none.yml`: neither `playbooks/none.yml` nor `none.yml` is in the project".to_owned()),
+        prepare("{playbook: '{{ msg.p }}'}", r#"{"p": "none.yml"}"#)
+    );
+    assert!(matches!(
+        prepare(
+            "{playbook: '{{ msg.p }}', missing: skip}",
+            r#"{"p": "none.yml"}"#
+        ),
+        Ok(Prepared::Skip { .. })
+    ));
+    assert!(prepare("{playbook: site.yml, vars: {a: '{{ result.none }}'}}", "{}").is_err());
+}
