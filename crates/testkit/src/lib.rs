@@ -5,14 +5,20 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "this crate is test code: a panic is how it says that something is wrong"
+    clippy::disallowed_methods,
+    reason = "this crate is test code: a panic is how it says that something is wrong, and it \
+              starts programs and tasks as tests do"
 )]
 
 pub mod clock;
-
 pub mod contract;
 pub mod corpus;
 pub mod fault;
 pub mod memory;
+pub mod process;
+pub mod project;
+pub mod tools;
 
-pub use self::{clock::TestClock, fault::FaultPlan, memory::MemoryStore};
+pub use self::{
+    clock::TestClock, fault::FaultPlan, memory::MemoryStore, process::Program, project::TempProject,
+};

@@ -1,0 +1,68 @@
+//! Where the tests' tools are: below `target/tools` of the workspace, put
+//! there by `cargo xtask services`. A missing tool is a named skip at home
+//! and a failure in CI.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "a test that is left out says so where its result is read"
+)]
+
+use std::path::{Path, PathBuf};
+
+/// The two ends of what is supported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ansible {
+    /// ansible-core 2.14.
+    Oldest,
+    Newest,
+}
+
+impl Ansible {
+    pub const ALL: [Self; 2] = [Self::Oldest, Self::Newest];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Oldest => "ansible-2.14",
+            Self::Newest => "ansible-newest",
+        }
+    }
+}
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = manifest.ancestors().nth(2);
+    root.expect("this crate lies two levels below the root")
+        .to_path_buf()
+}
+
+/// The `ansible-playbook` of a version. `None`, said on standard error, when
+/// it is not there; a panic in CI.
+pub fn ansible(version: Ansible) -> Option<PathBuf> {
+    let name = version.as_str();
+    let path = workspace()
+        .join("target/tools")
+        .join(name)
+        .join("bin/ansible-playbook");
+    if path.is_file() {
+        return Some(path);
+    }
+    missing(name, &path, is_ci());
+    None
+}
+
+fn missing(name: &str, path: &Path, is_ci: bool) {
+    let path = path.display();
+    assert!(
+        !is_ci,
+        "`{name}` is not at `{path}`; `cargo xtask services` installs it"
+    );
+    eprintln!("skipped: `{name}` is not at `{path}`; `cargo xtask services` installs it");
+}
+
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests;
