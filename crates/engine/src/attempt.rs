@@ -72,7 +72,7 @@ pub(crate) struct Attempt {
     tries: Tries,
     /// The step that has begun.
     step: usize,
-    /// The result of the last step that gave one.
+    /// What the step before this one gave.
     result: Option<Object>,
     begun: BootTime,
 }
@@ -158,9 +158,7 @@ impl Attempt {
                 Some(Fenced::Stale) | None => return Ended::Gone,
             }
             self.step += 1;
-            if end.result.is_some() {
-                self.result = end.result;
-            }
+            self.result = end.result;
             self.shared.parts.faults.reach(FaultPoint::BetweenSteps);
         }
     }
@@ -261,9 +259,10 @@ impl Attempt {
             biased;
             report = &mut running => Some(self.reported(report)),
             () = self.hold.gone(&*parts.clock) => {
-                // It has been told; what is left of the margin is for dying.
-                let margin = parts.settings.margin();
-                drop(tokio::time::timeout(margin, running).await);
+                // It has been told, and its guard kills it. What does not
+                // return within the margin is dropped.
+                let dying = parts.settings.margin() / 2;
+                drop(tokio::time::timeout(dying, running).await);
                 None
             }
             () = tokio::time::sleep(overtime) => {

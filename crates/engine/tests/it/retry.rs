@@ -34,7 +34,18 @@ async fn what_fails_for_good_is_not_tried_again() {
     engine.publish("e1", "a.no", json!({})).await;
     engine.until_idle().await;
     assert_eq!(1, engine.world.runs().len());
-    insta::assert_snapshot!(engine.state(), @"");
+    insta::assert_snapshot!(engine.state(), @"
+    events 1 in 1 commits of 1, revisions 1
+      e1  a.no  {}
+    verdicts 1
+      e1  no  fired  job-1
+    jobs 1
+      job-1  no  e1  failed  step 0/1  tries 1+0  finished  (exit code 2)
+        1  worker-1  failed
+          0  command  failed  exit code 2  7 bytes  (exit code 2)
+    dead letters 1
+      dead-1  job_failed  open  from api  e1  no  job-1  (exit code 2)
+    ");
 }
 
 const STEPS: &str = r#"

@@ -166,3 +166,103 @@ async fn a_process_may_die_at_any_fault_point() {
         assert_eq!(is_reached, deaths > 0, "{}", point.as_str());
     }
 }
+
+const TWO_STEPS: &str = r#"
+rules:
+  - name: steps
+    on: a.steps
+    run:
+      - command: [result, "7"]
+      - command: [echo, "{{ result.step }}"]
+    on_lost: retry
+"#;
+
+/// The state when the process died, and in the end.
+async fn around(point: FaultPoint, nth: u64) -> (String, String) {
+    let mut engine = TestEngine::with_plan(TWO_STEPS, FaultPlan::nth(point, nth)).await;
+    engine.publish("e1", "a.steps", json!({})).await;
+    engine.faults.wait_tripped().await;
+    let dead = engine.state();
+    engine.restart().await;
+    engine.until_idle().await;
+    (dead, engine.state())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_whose_end_was_not_recorded_runs_again() {
+    let (dead, end) = around(FaultPoint::AfterStepBeforeRecord, 2).await;
+    insta::assert_snapshot!(dead, @r#"
+    events 1 in 1 commits of 1, revisions 1
+      e1  a.steps  {}
+    verdicts 1
+      e1  steps  fired  job-1
+    jobs 1
+      job-1  steps  e1  running  step 1/2  tries 0+0  result {"step":7}  leased
+        1  worker-1  running
+          0  command  succeeded  exit code 0  9 bytes  (exit code 0)
+          1  command  running  7 bytes
+    dead letters 0
+    "#);
+    insta::assert_snapshot!(end, @r#"
+    events 1 in 1 commits of 1, revisions 1
+      e1  a.steps  {}
+    verdicts 1
+      e1  steps  fired  job-1
+    jobs 1
+      job-1  steps  e1  succeeded  step 2/2  tries 0+1  finished
+        1  worker-1  lost
+          0  command  succeeded  exit code 0  9 bytes  (exit code 0)
+          1  command  lost  7 bytes  (worker `worker-1` vanished)
+        2  worker-3  succeeded
+          1  command  succeeded  exit code 0  7 bytes  (exit code 0)
+    dead letters 0
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_whose_end_was_recorded_does_not() {
+    let (dead, end) = around(FaultPoint::BetweenSteps, 1).await;
+    insta::assert_snapshot!(dead, @r#"
+    events 1 in 1 commits of 1, revisions 1
+      e1  a.steps  {}
+    verdicts 1
+      e1  steps  fired  job-1
+    jobs 1
+      job-1  steps  e1  running  step 1/2  tries 0+0  result {"step":7}  leased
+        1  worker-1  running
+          0  command  succeeded  exit code 0  9 bytes  (exit code 0)
+          1  command  running
+    dead letters 0
+    "#);
+    insta::assert_snapshot!(end, @r#"
+    events 1 in 1 commits of 1, revisions 1
+      e1  a.steps  {}
+    verdicts 1
+      e1  steps  fired  job-1
+    jobs 1
+      job-1  steps  e1  succeeded  step 2/2  tries 0+1  finished
+        1  worker-1  lost
+          0  command  succeeded  exit code 0  9 bytes  (exit code 0)
+          1  command  lost  (worker `worker-1` vanished)
+        2  worker-3  succeeded
+          1  command  succeeded  exit code 0  7 bytes  (exit code 0)
+    dead letters 0
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_end_was_recorded_has_ended() {
+    let (_, end) = around(FaultPoint::AfterFinish, 1).await;
+    insta::assert_snapshot!(end, @r#"
+    events 1 in 1 commits of 1, revisions 1
+      e1  a.steps  {}
+    verdicts 1
+      e1  steps  fired  job-1
+    jobs 1
+      job-1  steps  e1  succeeded  step 2/2  tries 0+0  finished
+        1  worker-1  succeeded
+          0  command  succeeded  exit code 0  9 bytes  (exit code 0)
+          1  command  succeeded  exit code 0  7 bytes  (exit code 0)
+    dead letters 0
+    "#);
+}
