@@ -291,6 +291,14 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// One round of killing: groups first, since they hold those too that
+    /// are forked while we look.
+    fn strike() {
+        let own = Pid::this();
+        tree::kill_groups(&tree::groups_below(own));
+        tree::signal_all(&tree::descendants(own), Signal::SIGKILL);
+    }
+
     fn follow_orders(&mut self) -> io::Result<()> {
         while let Some(order) = self.orders.next() {
             match order {
@@ -346,7 +354,7 @@ impl<'a> Watch<'a> {
             Phase::Running => self.deadline,
             Phase::Ending { kill_at } => kill_at.min(self.deadline),
             Phase::Killing => {
-                tree::signal_all(&tree::descendants(Pid::this()), Signal::SIGKILL);
+                Self::strike();
                 // Soon again: somebody may have forked while we looked. Less
                 // and less often: somebody may be out of our reach.
                 self.pause_ms = (self.pause_ms * 2).min(100);

@@ -153,9 +153,6 @@ fn explain(program: &Path, error: &io::Error) -> String {
                 "`{program}` may not be executed: `chmod +x` it, and see that its file system is not mounted `noexec`"
             )
         }
-        Some(libc::ENOEXEC) => format!(
-            "`{program}` is neither a program of this machine nor a script with a `#!` line"
-        ),
         Some(libc::E2BIG) => format!(
             "`{program}` cannot be started: arguments and environment are too long; large values are in the event on standard input"
         ),

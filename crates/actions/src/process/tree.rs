@@ -3,10 +3,13 @@
 //! A single look is never the truth: processes fork while we read. Callers
 //! look again until nobody is left.
 
-use std::{collections::HashMap, io::Read};
+use std::{
+    collections::{HashMap, HashSet},
+    io::Read,
+};
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 
@@ -15,6 +18,7 @@ use nix::{
 pub(super) struct Process {
     pub(super) pid: i32,
     pub(super) parent: i32,
+    pub(super) group: i32,
     pub(super) session: i32,
     /// It has ended and waits to be reaped.
     pub(super) is_dead: bool,
@@ -56,11 +60,12 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Process> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    let _group = fields.next()?;
+    let group = fields.next()?.parse().ok()?;
     let session = fields.next()?.parse().ok()?;
     Some(Process {
         pid,
         parent,
+        group,
         session,
         is_dead: matches!(state, "Z" | "X" | "x"),
     })
@@ -89,6 +94,23 @@ fn descendants_in(all: &[Process], root: Pid) -> Vec<Pid> {
     found
 }
 
+/// The process groups of everybody below `root`, that of `root` excepted: a
+/// signal to a group reaches those of its members that are just being forked.
+/// No group of ours has members of others, since the guard leads a session.
+pub(super) fn groups_below(root: Pid) -> Vec<Pid> {
+    let all = processes();
+    let below: HashSet<i32> = descendants_in(&all, root)
+        .into_iter()
+        .map(Pid::as_raw)
+        .collect();
+    let groups: HashSet<i32> = all
+        .iter()
+        .filter(|process| below.contains(&process.pid) && process.group != root.as_raw())
+        .map(|process| process.group)
+        .collect();
+    groups.into_iter().map(Pid::from_raw).collect()
+}
+
 /// Everybody alive whose environment began with `variable` in it, or who is
 /// of the session: what can still be found when the guard that was their
 /// ancestor is gone.
@@ -114,6 +136,13 @@ pub(super) fn signal_all(pids: &[Pid], signal: Signal) {
     for pid in pids {
         // The next look tells who is still there.
         kill(*pid, signal).ok();
+    }
+}
+
+/// Kills each group as a whole.
+pub(super) fn kill_groups(groups: &[Pid]) {
+    for group in groups {
+        killpg(*group, Signal::SIGKILL).ok();
     }
 }
 

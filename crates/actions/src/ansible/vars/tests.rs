@@ -38,7 +38,7 @@ fn numbers_are_those_of_yaml_1_1() {
     check("1e3", " 1.0e+3");
     check("1E+2", " 1.0e+2");
     check("-2.5e-7", " -2.5e-7");
-    check("1e400", r#" !unsafe "1e400""#);
+    check("1e+400", r#" !unsafe "1e+400""#);
     check("1e-400", " 1.0e-400");
 }
 

@@ -22,6 +22,7 @@ fn descendants_are_found_at_any_depth_and_beyond_the_dead() {
     let one = |pid, parent, is_dead| Process {
         pid,
         parent,
+        group: pid,
         session: 1,
         is_dead,
     };

@@ -1,0 +1,13 @@
+//! Real programs and real playbooks under a real guard.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests start programs and look at the system themselves"
+)]
+
+mod command;
+mod corpus;
+mod guard;
+mod playbook;
+mod stage;
+mod worker;
