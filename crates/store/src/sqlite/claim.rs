@@ -1,0 +1,222 @@
+//! Jobs out to workers: claims and the leases that come of them.
+//!
+//! A lease is the number of the attempt together with an end on the boot-time
+//! clock. Whatever is recorded for a job is recorded under [`held`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{
+    clock::{BootTime, Timestamp},
+    fault::FaultPoint,
+    id::{LeaseId, WorkerId},
+    job::{Lease, Tries},
+    ports::Renewed,
+};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    failure::Failure,
+    rows::{self, EVENT_COLUMNS, event, from_json, list, object, parse, principal, unsigned},
+    writer::{Tx, Write},
+};
+
+/// Jobs that could run now: queued ones, and retrying ones that are due. A
+/// delay that was measured in another boot has passed.
+const READY: &str = "
+    SELECT seq FROM jobs WHERE state = 'queued'
+    UNION ALL
+    SELECT seq FROM jobs WHERE state = 'retrying' AND due_boot = ?1 AND due_until <= ?2
+    UNION ALL
+    SELECT seq FROM jobs WHERE state = 'retrying' AND (due_boot < ?1 OR due_boot > ?1)";
+
+/// Whether a job could run now, and otherwise how long until one is due.
+pub(crate) async fn outlook(
+    conn: &mut SqliteConnection,
+    now: &BootTime,
+) -> Result<Outlook, Failure> {
+    let sql = format!("SELECT EXISTS ({READY})");
+    let is_ready: bool = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(now.boot.clone())
+        .bind(now.millis)
+        .fetch_one(&mut *conn)
+        .await?;
+    if is_ready {
+        return Ok(Outlook::Ready);
+    }
+    let due: Option<i64> = sqlx::query_scalar(
+        "SELECT min(due_until) FROM jobs WHERE state = 'retrying' AND due_boot = ?",
+    )
+    .bind(now.boot.clone())
+    .fetch_one(conn)
+    .await?;
+    let wait = due.map(|due| {
+        let millis = due.saturating_sub(now.millis);
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0).max(1))
+    });
+    Ok(Outlook::Nothing { due_in: wait })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    Ready,
+    Nothing { due_in: Option<Duration> },
+}
+
+/// See `JobQueue::claim`, without the waiting.
+pub(crate) struct Claim {
+    pub(crate) worker: WorkerId,
+    pub(crate) max: usize,
+    pub(crate) lease: Duration,
+}
+
+#[async_trait]
+impl Write for Claim {
+    type Answer = Vec<Lease>;
+
+    async fn write(&self, tx: &mut Tx<'_>) -> Result<Vec<Lease>, Failure> {
+        let sql = format!("SELECT seq FROM ({READY}) ORDER BY seq LIMIT ?3");
+        let ready: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(tx.now.boot.boot.clone())
+            .bind(tx.now.boot.millis)
+            .bind(rows::signed(self.max))
+            .fetch_all(&mut *tx.conn)
+            .await?;
+        if ready.is_empty() {
+            return Ok(Vec::new());
+        }
+        let jobs = list(&ready);
+        let now = tx.now.wall.as_millis();
+        let end = tx.now.boot.plus(self.lease);
+        sqlx::query(
+            "UPDATE jobs SET state = 'running', attempt = attempt + 1, worker = ?,
+                 lease_boot = ?, lease_until = ?, started = coalesce(started, ?), reason = NULL,
+                 due_wall = NULL, due_boot = NULL, due_until = NULL, cancel_by = NULL
+             WHERE seq IN (SELECT value FROM json_each(?))",
+        )
+        .bind(self.worker.as_str().to_owned())
+        .bind(end.boot)
+        .bind(end.millis)
+        .bind(now)
+        .bind(jobs.clone())
+        .execute(&mut *tx.conn)
+        .await?;
+        sqlx::query(
+            "INSERT INTO attempts (job, number, worker, started)
+             SELECT seq, attempt, worker, ? FROM jobs
+             WHERE seq IN (SELECT value FROM json_each(?))",
+        )
+        .bind(now)
+        .bind(jobs.clone())
+        .execute(&mut *tx.conn)
+        .await?;
+        begin_steps(tx, &jobs).await?;
+        let sql = format!(
+            "SELECT j.id AS job_id, j.attempt, j.rule, r.id AS revision, j.plan, j.next_step,
+                 j.failed, j.lost, j.result, j.created, {EVENT_COLUMNS}
+             FROM jobs j JOIN events e ON e.seq = j.event JOIN revisions r ON r.seq = j.revision
+             WHERE j.seq IN (SELECT value FROM json_each(?)) ORDER BY j.seq"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(jobs)
+            .fetch_all(&mut *tx.conn)
+            .await?;
+        tx.before_commit(FaultPoint::BeforeClaimCommit);
+        rows.iter().map(lease).collect()
+    }
+}
+
+/// Records that the next step of running jobs begins, where there is one.
+/// `jobs` is a list for `json_each`.
+pub(crate) async fn begin_steps(tx: &mut Tx<'_>, jobs: &str) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO steps (job, attempt, step, kind, state, started)
+         SELECT seq, attempt, next_step, plan ->> ('$.steps[' || next_step || '].kind'),
+             'running', ?
+         FROM jobs
+         WHERE seq IN (SELECT value FROM json_each(?))
+         AND plan ->> ('$.steps[' || next_step || '].kind') IS NOT NULL",
+    )
+    .bind(tx.now.wall.as_millis())
+    .bind(jobs.to_owned())
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
+}
+
+fn lease(row: &SqliteRow) -> Result<Lease, Failure> {
+    Ok(Lease {
+        id: LeaseId {
+            job: parse(row.try_get("job_id")?, "job id")?,
+            attempt: unsigned(row.try_get("attempt")?, "attempt")?,
+        },
+        rule: parse(row.try_get("rule")?, "rule name")?,
+        revision: parse(row.try_get("revision")?, "revision")?,
+        plan: from_json(row.try_get("plan")?, "plan of a job")?,
+        event: event(row)?,
+        step: unsigned(row.try_get("next_step")?, "step")?,
+        tries: Tries {
+            failed: unsigned(row.try_get("failed")?, "failures")?,
+            lost: unsigned(row.try_get("lost")?, "losses")?,
+        },
+        result: object(row.try_get("result")?)?,
+        created: Timestamp::from_millis(row.try_get("created")?),
+    })
+}
+
+/// See `JobQueue::renew`.
+pub(crate) struct Renew {
+    pub(crate) leases: Vec<LeaseId>,
+    pub(crate) lease: Duration,
+}
+
+#[async_trait]
+impl Write for Renew {
+    type Answer = Vec<Renewed>;
+
+    async fn write(&self, tx: &mut Tx<'_>) -> Result<Vec<Renewed>, Failure> {
+        let end = tx.now.boot.plus(self.lease);
+        let mut renewed = Vec::with_capacity(self.leases.len());
+        for lease in &self.leases {
+            let row: Option<(Option<String>,)> = sqlx::query_as(
+                "UPDATE jobs SET lease_until = ?
+                 WHERE id = ? AND attempt = ? AND state = 'running'
+                 AND lease_boot = ? AND lease_until > ?
+                 RETURNING cancel_by",
+            )
+            .bind(end.millis)
+            .bind(lease.job.as_str().to_owned())
+            .bind(i64::from(lease.attempt))
+            .bind(end.boot.clone())
+            .bind(tx.now.boot.millis)
+            .fetch_optional(&mut *tx.conn)
+            .await?;
+            if let Some((cancel,)) = row {
+                renewed.push(Renewed {
+                    lease: lease.clone(),
+                    cancel: principal(cancel),
+                });
+            }
+        }
+        if !renewed.is_empty() {
+            tx.before_commit(FaultPoint::DuringRenewal);
+        }
+        Ok(renewed)
+    }
+}
+
+/// The row of a job whose lease is still good; `None` fences the caller off.
+pub(crate) async fn held(tx: &mut Tx<'_>, lease: &LeaseId) -> Result<Option<i64>, Failure> {
+    let seq = sqlx::query_scalar(
+        "SELECT seq FROM jobs
+         WHERE id = ? AND attempt = ? AND state = 'running'
+         AND lease_boot = ? AND lease_until > ?",
+    )
+    .bind(lease.job.as_str().to_owned())
+    .bind(i64::from(lease.attempt))
+    .bind(tx.now.boot.boot.clone())
+    .bind(tx.now.boot.millis)
+    .fetch_optional(&mut *tx.conn)
+    .await?;
+    Ok(seq)
+}
