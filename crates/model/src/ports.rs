@@ -89,8 +89,8 @@ pub trait Intake: Send + Sync {
     /// same way a refused event is one open dead letter.
     ///
     /// `QueueFull` is the answer when the batch makes jobs and more than the
-    /// limit would be `waiting` or `queued` after it. A batch that makes none,
-    /// such as a repeated one, is accepted however full the queue is.
+    /// limit would not have ended after it. A batch that makes none, such as a
+    /// repeated one, is accepted however full the queue is.
     async fn accept(&self, batch: Vec<Judged>) -> Result<Vec<Accepted>, AcceptError>;
 
     /// Carries out a decision about an event that is already kept: what a
