@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -56,6 +56,8 @@ pub(crate) struct Trouble {
     pub(crate) refuse_ends: AtomicU32,
     pub(crate) refuse_output: AtomicU32,
     pub(crate) refuse_claims: AtomicU32,
+    /// How late the answer to a claim comes, in milliseconds.
+    pub(crate) slow_claims: AtomicU64,
 }
 
 fn refuses(counter: &AtomicU32) -> Result<(), StoreError> {
@@ -81,7 +83,10 @@ impl JobQueue for TroubledQueue {
         wait: Duration,
     ) -> Result<Vec<Lease>, StoreError> {
         refuses(&self.trouble.refuse_claims)?;
-        self.store.claim(worker, max, lease, wait).await
+        let leases = self.store.claim(worker, max, lease, wait).await?;
+        let late = self.trouble.slow_claims.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(late)).await;
+        Ok(leases)
     }
 
     async fn renew(&self, leases: &[LeaseId], lease: Duration) -> Result<Vec<Renewed>, StoreError> {

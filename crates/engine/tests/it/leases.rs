@@ -24,7 +24,7 @@ async fn renewals_that_fail_end_the_step_before_the_job_can_be_claimed() {
     engine.publish("e1", "a.hang", json!({})).await;
     engine.until_running(1).await;
     engine.trouble.renewals_fail.store(true, SeqCst);
-    check_ended_in_time(&engine).await;
+    check_ended_in_time(&engine, 0).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,11 +33,35 @@ async fn renewals_that_hang_end_the_step_before_the_job_can_be_claimed() {
     engine.publish("e1", "a.hang", json!({})).await;
     engine.until_running(1).await;
     engine.trouble.renewals_hang.store(true, SeqCst);
-    check_ended_in_time(&engine).await;
+    check_ended_in_time(&engine, 0).await;
 }
 
-async fn check_ended_in_time(engine: &TestEngine) {
-    let begun = engine.world.runs()[0].started;
+#[tokio::test(start_paused = true)]
+async fn a_renewed_lease_ends_in_time_as_well() {
+    let engine = TestEngine::start(HANGS).await;
+    engine.publish("e1", "a.hang", json!({})).await;
+    engine.until_running(1).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    engine.trouble.renewals_fail.store(true, SeqCst);
+    check_ended_in_time(&engine, 20_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_counted_from_the_beginning_of_its_claim() {
+    let engine = TestEngine::start(HANGS).await;
+    engine.trouble.slow_claims.store(7_000, SeqCst);
+    engine.trouble.renewals_fail.store(true, SeqCst);
+    engine.publish("e1", "a.hang", json!({})).await;
+    engine.until_running(1).await;
+    engine.until_running(0).await;
+    let run = engine.world.runs().remove(0);
+    let lived = run.ended.unwrap() - run.started;
+    assert!(lived <= LEASE - 5_000 - 7_000, "lived {lived} ms");
+}
+
+/// The last lease was taken or renewed so long after the first step began.
+async fn check_ended_in_time(engine: &TestEngine, renewed: i64) {
+    let begun = engine.world.runs()[0].started + renewed;
     engine
         .wait("another attempt begins", async || {
             engine.world.runs().len() == 2
@@ -48,7 +72,7 @@ async fn check_ended_in_time(engine: &TestEngine) {
     let ended = runs[0].ended.unwrap();
     assert!(
         ended < begun + LEASE,
-        "dead {} ms after the claim",
+        "dead {} ms after the lease began",
         ended - begun
     );
     assert!(runs[1].started >= begun + LEASE, "claimed after the lease");

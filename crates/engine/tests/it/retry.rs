@@ -79,7 +79,7 @@ async fn a_retry_resumes_at_the_step_that_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_cannot_be_rendered_is_unstartable() {
-    let rules = "rules:\n  - name: bad\n    on: a.bad\n    run:\n      - command: [echo, \"{{ event.body.missing }}\"]\n";
+    let rules = "rules:\n  - name: bad\n    on: a.bad\n    run:\n      - command: [ok]\n      - command: [echo, \"{{ result.missing }}\"]\n";
     let engine = TestEngine::start(rules).await;
     let job = engine.publish_job("e1", "a.bad", json!({})).await;
     engine.until_idle().await;
