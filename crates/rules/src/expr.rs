@@ -167,4 +167,4 @@ fn edits(from: &str, to: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

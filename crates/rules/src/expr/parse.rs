@@ -19,7 +19,7 @@ use super::{
 /// In bytes: a condition or template is written by a person.
 const LONGEST_TEXT: usize = 64 * 1024;
 const MOST_TOKENS: usize = 20_000;
-const MOST_OPERATORS: usize = 1_000;
+const MOST_OPERATORS: usize = 4_000;
 const DEEPEST_BRACKETS: usize = 30;
 const MOST_PREFIXES: usize = 16;
 const MOST_BRANCHES: usize = 50;
@@ -117,9 +117,10 @@ pub(crate) fn explain(text: &str, place: Place, error: &Error) -> ExprError {
     if let Some(habit) = find_habit(text, place) {
         return habit;
     }
+    // The lexer's errors are one byte long, whatever stands there.
     let range = error.range().unwrap_or(0..text.len());
-    let start = range.start.min(text.len());
-    let end = range.end.clamp(start, text.len());
+    let start = text.floor_char_boundary(range.start.min(text.len()));
+    let end = text.ceil_char_boundary(range.end.clamp(start, text.len()));
     let message = match error.detail() {
         Some(detail) => detail.to_owned(),
         None => error.kind().to_string(),
