@@ -17,8 +17,10 @@ pub mod build;
 pub mod control;
 pub mod history;
 pub mod intake;
+mod pages;
 pub mod queue;
 mod random;
+mod stale;
 pub mod upkeep;
 
 use std::{any::Any, sync::Arc, time::Duration};

@@ -12,6 +12,7 @@ mod control;
 mod dump;
 mod history;
 mod intake;
+mod job;
 mod queue;
 mod state;
 mod upkeep;

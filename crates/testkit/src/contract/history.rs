@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use model::{
     event::Severity,
     job::{JobPlan, JobState, OnLost},
-    page::{Cursor, DeadQuery, EventQuery, JobQuery, Position},
-    ports::{DeadKind, DeadLetterDraft, DeadState, Fenced, OutputQuery},
+    page::{Cursor, EventQuery, JobQuery, Position},
+    ports::{Fenced, OutputQuery},
 };
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::{
     Fixture, all_events, all_jobs,
     build::{by, end, event, failed, fire, gave_up, held, judged, keyed, plan, retrying, rule},
     build::{object, steps, succeeded},
-    open_dead,
+    pages,
 };
 
 async fn arrive(store: &Fixture, from: usize, to: usize) {
@@ -105,95 +105,8 @@ pub async fn pages_cover_a_list_without_gap_or_repeat_while_it_grows(store: &Fix
     let (ids, next) = turn(store, Position::Before(Cursor(0)), 5).await;
     assert_eq!((ids, next), (vec![], None));
 
-    jobs_and_letters_have_pages(store).await;
-}
-
-async fn jobs_and_letters_have_pages(store: &Fixture) {
-    let mut jobs = Vec::new();
-    let mut letters = Vec::new();
-    for n in 0..7 {
-        let rules = vec![fire("even", plan())];
-        let judged = judged(event(&format!("job{n}"), store.now()), rules);
-        jobs.extend(store.accept_one(judged).await.jobs);
-        let draft = DeadLetterDraft {
-            kind: DeadKind::Undecodable,
-            cause: format!("letter {n}"),
-            event_id: None,
-            rule: None,
-            job_id: None,
-            source: "fedora".to_owned(),
-            raw: None,
-        };
-        letters.push(store.keep_dead(draft).await);
-    }
-    jobs.reverse();
-    letters.reverse();
-
-    let mut seen = Vec::new();
-    let mut position = Position::Newest;
-    loop {
-        let query = JobQuery {
-            position,
-            limit: 3,
-            ..all_jobs()
-        };
-        let page = store.history.jobs(&query).await.unwrap();
-        seen.extend(page.items.into_iter().map(|job| job.id));
-        match page.next {
-            Some(cursor) => position = Position::Before(cursor),
-            None => break,
-        }
-        // Running a job moves it nowhere.
-        store.claim(1).await;
-    }
-    assert_eq!(seen, jobs);
-
-    let mut seen = Vec::new();
-    let mut position = Position::Newest;
-    loop {
-        let query = DeadQuery {
-            position,
-            limit: 3,
-            ..open_dead()
-        };
-        let page = store.history.dead_letters(&query).await.unwrap();
-        seen.extend(page.items.into_iter().map(|letter| letter.id));
-        match page.next {
-            Some(cursor) => position = Position::Before(cursor),
-            None => break,
-        }
-    }
-    assert_eq!(seen, letters);
-
-    let discarded = &letters[2];
-    let closed = store
-        .control
-        .close_dead(discarded, DeadState::Discarded, &by("ann"))
-        .await;
-    assert!(closed.unwrap());
-    for (state, expect) in [
-        (None, 6),
-        (Some(DeadState::Open), 6),
-        (Some(DeadState::Discarded), 1),
-        (Some(DeadState::Retried), 0),
-    ] {
-        let query = DeadQuery {
-            state,
-            kind: Some(DeadKind::Undecodable),
-            ..open_dead()
-        };
-        let page = store.history.dead_letters(&query).await.unwrap();
-        assert_eq!(page.items.len(), expect, "letters that are {state:?}");
-    }
-    for (kind, of_rule) in [(Some(DeadKind::JobFailed), None), (None, Some(rule("r")))] {
-        let query = DeadQuery {
-            kind,
-            rule: of_rule,
-            ..open_dead()
-        };
-        let page = store.history.dead_letters(&query).await.unwrap();
-        assert_eq!(page.items, []);
-    }
+    pages::jobs_have_pages(store).await;
+    pages::dead_letters_have_pages(store).await;
 }
 
 pub async fn events_are_filtered_by_topic_time_source_and_severity(store: &Fixture) {

@@ -292,8 +292,9 @@ pub async fn a_batch_over_the_queue_limit_changes_nothing(store: &Fixture) {
     let quiet = judged(event("quiet", now), vec![suppress("r")]);
     assert_eq!(store.accept_one(quiet).await.jobs, []);
 
-    // A job that runs is not in the queue any more.
-    assert_eq!(store.claim(1).await.len(), 1);
+    // A job that has ended makes room.
+    let lease = store.claim(1).await.remove(0);
+    store.succeed(&lease).await;
     store.accept(batch(101, 102)).await;
 }
 

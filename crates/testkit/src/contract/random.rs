@@ -69,8 +69,7 @@ pub(super) async fn many_keys_interleaved(store: &Fixture, seed: u64) {
 }
 
 async fn arrive(store: &Fixture, day: &mut Day, dice: &mut StdRng, (seed, step): (u64, usize)) {
-    let waiting = waiting_or_queued(store).await;
-    if waiting + 1 > QUEUE_LIMIT {
+    if open_jobs(store).await + 1 > QUEUE_LIMIT {
         return;
     }
     let mut wanted = match dice.random_range(0..5) {
@@ -85,11 +84,9 @@ async fn arrive(store: &Fixture, day: &mut Day, dice: &mut StdRng, (seed, step):
         .push(store.give(&format!("day-{seed}-{step}"), wanted).await);
 }
 
-async fn waiting_or_queued(store: &Fixture) -> usize {
+async fn open_jobs(store: &Fixture) -> usize {
     let jobs = store.all_jobs().await;
-    jobs.iter()
-        .filter(|job| matches!(job.state, JobState::Waiting | JobState::Queued))
-        .count()
+    jobs.iter().filter(|job| !job.state.is_ended()).count()
 }
 
 async fn claim(store: &Fixture, day: &mut Day, max: usize) {

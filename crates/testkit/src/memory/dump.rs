@@ -13,7 +13,10 @@ use model::{
     verdict::StoredVerdict,
 };
 
-use super::state::{AttemptRow, Due, EventRow, JobRow, State};
+use super::{
+    job::{AttemptRow, Due, JobRow},
+    state::{EventRow, State},
+};
 
 pub(super) fn dump(state: &State) -> String {
     let mut text = String::new();

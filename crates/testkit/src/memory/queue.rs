@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::{
     MemoryStore,
-    state::{Ending, JobRow, Now, State, tries_with},
+    job::{JobRow, tries_with},
+    state::{Ending, Now, State},
 };
 
 /// Wake-ups make a claim fast; this makes it right when a clock is moved by
