@@ -9,7 +9,6 @@
 use std::{
     collections::{HashMap, HashSet},
     future::pending,
-    sync::Mutex,
 };
 
 use model::fault::{FaultPoint, Faults};
@@ -19,7 +18,7 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct FaultPlan {
     trip: Option<(FaultPoint, u64)>,
-    reached: Mutex<HashMap<FaultPoint, u64>>,
+    reached: watch::Sender<HashMap<FaultPoint, u64>>,
     tripped: watch::Sender<Option<FaultPoint>>,
     held: watch::Sender<HashSet<FaultPoint>>,
 }
@@ -43,7 +42,7 @@ impl FaultPlan {
     fn with(trip: Option<(FaultPoint, u64)>) -> Self {
         Self {
             trip,
-            reached: Mutex::new(HashMap::new()),
+            reached: watch::Sender::new(HashMap::new()),
             tripped: watch::Sender::new(None),
             held: watch::Sender::new(HashSet::new()),
         }
@@ -51,8 +50,7 @@ impl FaultPlan {
 
     /// How often a point was passed.
     pub fn reached(&self, point: FaultPoint) -> u64 {
-        let reached = self.reached.lock().expect("no holder of this lock panics");
-        reached.get(&point).copied().unwrap_or(0)
+        self.reached.borrow().get(&point).copied().unwrap_or(0)
     }
 
     /// Where the process died.
@@ -97,9 +95,13 @@ impl FaultPlan {
 
     /// Waits until `point` has been passed `times` times in all.
     pub async fn wait_reached(&self, point: FaultPoint, times: u64) {
-        while self.reached(point) < times {
-            tokio::task::yield_now().await;
-        }
+        let mut reached = self.reached.subscribe();
+        let enough =
+            |counts: &HashMap<FaultPoint, u64>| counts.get(&point).copied().unwrap_or(0) >= times;
+        reached
+            .wait_for(enough)
+            .await
+            .expect("the plan holds the sender");
     }
 
     /// Passes `point` inside the store: a dead process stays here for ever, a
@@ -124,12 +126,12 @@ impl FaultPlan {
 
 impl Faults for FaultPlan {
     fn reach(&self, point: FaultPoint) {
-        let count = {
-            let mut reached = self.reached.lock().expect("no holder of this lock panics");
-            let count = reached.entry(point).or_insert(0);
-            *count += 1;
-            *count
-        };
+        let mut count = 0;
+        self.reached.send_modify(|reached| {
+            let reached = reached.entry(point).or_insert(0);
+            *reached += 1;
+            count = *reached;
+        });
         if self.trip == Some((point, count)) {
             self.kill(point);
         }
