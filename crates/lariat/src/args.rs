@@ -16,7 +16,12 @@ use crate::{faults::FaultPlan, span::Span};
 
 /// Catches events and runs Ansible playbooks for them.
 #[derive(Debug, Parser)]
-#[command(name = "lariat", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "lariat",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     /// Address of the service for client commands [env: LARIAT_URL] [default: http://127.0.0.1:8470].
     #[arg(long, global = true, value_name = "URL")]
@@ -98,7 +103,11 @@ pub(crate) struct Publish {
     /// Words joined by dots, such as `org.example.hello`.
     pub(crate) topic: String,
     /// The body: JSON, `-` for standard input, or `@FILE`.
-    #[arg(value_name = "JSON|-|@FILE", default_value = "{}", allow_hyphen_values = true)]
+    #[arg(
+        value_name = "JSON|-|@FILE",
+        default_value = "{}",
+        allow_hyphen_values = true
+    )]
     pub(crate) body: String,
     /// The event's id; made here when absent, so that a repeat is safe.
     #[arg(long)]
@@ -307,10 +316,16 @@ mod tests {
         let root = Cli::command();
         for command in root.get_subcommands() {
             let name = command.get_name();
-            assert!(manual.contains(&format!("lariat {name}")), "`{name}` is missing");
+            assert!(
+                manual.contains(&format!("lariat {name}")),
+                "`{name}` is missing"
+            );
             for option in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
                 if let Some(long) = option.get_long() {
-                    assert!(manual.contains(&format!("--{long}")), "`{name} --{long}` is missing");
+                    assert!(
+                        manual.contains(&format!("--{long}")),
+                        "`{name} --{long}` is missing"
+                    );
                 }
             }
             for inner in command.get_subcommands() {

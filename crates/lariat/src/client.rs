@@ -23,6 +23,7 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Answer {
     bytes: bytes::Bytes,
+    next_offset: Option<u64>,
 }
 
 /// Why there is no successful answer.
@@ -109,12 +110,16 @@ impl Client {
             Err(error) => return Err(self.unreachable(error)),
         };
         let status = response.status();
+        let next_offset = response
+            .headers()
+            .get(api::NEXT_OFFSET)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let bytes = match response.bytes().await {
             Ok(bytes) => bytes,
             Err(error) => return Err(self.unreachable(error)),
         };
         if status.is_success() {
-            return Ok(Answer { bytes });
+            return Ok(Answer { bytes, next_offset });
         }
         match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => Err(Refusal::Problem(status, Box::new(problem))),
@@ -157,8 +162,9 @@ fn parse_url(text: &str) -> Result<Url, Failure> {
         .map_err(|failure| failure.hint("a URL looks like `http://127.0.0.1:8470`"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         let message = format!("`{text}` is not an http or https URL");
-        return Err(Failure::message(Exit::Usage, message)
-            .hint("a URL looks like `http://127.0.0.1:8470`"));
+        return Err(
+            Failure::message(Exit::Usage, message).hint("a URL looks like `http://127.0.0.1:8470`")
+        );
     }
     Ok(url)
 }
@@ -177,6 +183,11 @@ fn is_loopback(url: &Url) -> bool {
 impl Answer {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Where the bytes after `offset` and these begin.
+    pub(crate) fn next_offset(&self, offset: u64) -> u64 {
+        self.next_offset.unwrap_or(offset + self.bytes.len() as u64)
     }
 
     /// As one of the API's types.
@@ -241,7 +252,13 @@ mod tests {
         for good in ["http://127.0.0.1:8470", "https://lariat.example.org/base/"] {
             assert!(parse_url(good).is_ok(), "{good}");
         }
-        for bad in ["", "127.0.0.1:8470", "ftp://example.org", "unix:/run/x", "http://"] {
+        for bad in [
+            "",
+            "127.0.0.1:8470",
+            "ftp://example.org",
+            "unix:/run/x",
+            "http://",
+        ] {
             let failure = parse_url(bad).unwrap_err();
             assert_eq!(Exit::Usage, failure.exit(), "{bad}");
         }

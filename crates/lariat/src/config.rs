@@ -197,7 +197,9 @@ fn read(project: &Path) -> Result<String, Box<Diagnostic>> {
             finding(
                 "missing-file",
                 format!("there is no project in `{place}`: it has no {FILE}"),
-                Some(format!("`lariat init {place}` writes one, `--project` names another")),
+                Some(format!(
+                    "`lariat init {place}` writes one, `--project` names another"
+                )),
             )
         } else {
             finding("unreadable-file", error.to_string(), None)

@@ -68,7 +68,11 @@ impl Console {
     pub(crate) fn spans(&mut self, spans: &[Span]) -> Result<(), Failure> {
         let mut line = String::new();
         for span in spans {
-            line.push_str(&paint(span.style, &neutral::line(&span.text), self.out_colour));
+            line.push_str(&paint(
+                span.style,
+                &neutral::line(&span.text),
+                self.out_colour,
+            ));
         }
         line.push('\n');
         self.write(line.as_bytes())

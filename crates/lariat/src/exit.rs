@@ -48,7 +48,9 @@ impl Exit {
             Self::Unexpected => "something went wrong that no other code names",
             Self::Usage => "the command line, or the request made from it, is not valid",
             Self::Configuration => "`lariat.yml` or a rule is not valid; diagnostics say where",
-            Self::Unreachable => "the service did not answer, could not take it now, or `--timeout` passed",
+            Self::Unreachable => {
+                "the service did not answer, could not take it now, or `--timeout` passed"
+            }
             Self::JobFailed => "an awaited job failed, was cancelled, or is held",
             Self::Interrupted => "stopped at once by Ctrl-C (SIGINT)",
             Self::Terminated => "stopped at once by SIGTERM",

@@ -40,11 +40,12 @@ pub(crate) fn run(command: &Init, console: &mut Console) -> Result<(), Failure> 
         .map(|(path, _)| format!("`{}` is there already", dir.join(path).display()))
         .collect();
     if !taken.is_empty() {
-        return Err(
-            Failure::message(Exit::Usage, "nothing was written: files would be overwritten")
-                .details(taken)
-                .hint("name a directory of its own, such as `lariat init my-project`"),
-        );
+        return Err(Failure::message(
+            Exit::Usage,
+            "nothing was written: files would be overwritten",
+        )
+        .details(taken)
+        .hint("name a directory of its own, such as `lariat init my-project`"));
     }
     for (path, text) in FILES {
         write(&dir.join(path), text)

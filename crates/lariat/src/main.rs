@@ -39,7 +39,10 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8470";
 
 fn main() -> ExitCode {
     // The guard of a step is this binary, before it is anything else.
-    if std::env::args_os().nth(1).is_some_and(|first| first == "guard-exec") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "guard-exec")
+    {
         return actions::guard::main();
     }
     let environment = Environment::read();

@@ -105,11 +105,7 @@ impl DirectoryProject {
         files
     }
 
-    fn rule_file(
-        &self,
-        path: &Path,
-        total: &mut u64,
-    ) -> Result<String, (String, Option<String>)> {
+    fn rule_file(&self, path: &Path, total: &mut u64) -> Result<String, (String, Option<String>)> {
         let plain = |error: std::io::Error| (error.to_string(), None);
         let real = fs_err::canonicalize(path).map_err(plain)?;
         if !real.starts_with(&self.root) {

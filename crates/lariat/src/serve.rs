@@ -55,10 +55,7 @@ pub(crate) async fn run(
             stop = signals.stop() => return Ok(stop.exit()),
         }
     };
-    let address = started
-        .listener
-        .local_addr()
-        .map_err(Failure::unexpected)?;
+    let address = started.listener.local_addr().map_err(Failure::unexpected)?;
     console.say(&format!("listening on http://{address}"));
     Box::pin(serve(started, &config, (&mut signals, console))).await
 }
@@ -132,8 +129,11 @@ async fn start(
     let engine = Engine::start(parts).await.map_err(|error| match error {
         StartError::Diagnostics(findings) => {
             let text = rules::render::diagnostics(&findings, false);
-            Failure::message(Exit::Configuration, "the rules changed while they were read")
-                .details(text.lines().map(str::to_owned).collect())
+            Failure::message(
+                Exit::Configuration,
+                "the rules changed while they were read",
+            )
+            .details(text.lines().map(str::to_owned).collect())
         }
         StartError::Store(error) => Failure::unexpected(error).context("the store cannot be used"),
     })?;
@@ -146,7 +146,9 @@ async fn start(
 
 fn cannot_listen(address: SocketAddr, error: io::Error) -> Failure {
     let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there; `--listen 127.0.0.1:0` picks a free port",
+        io::ErrorKind::AddrInUse => {
+            "another program listens there; `--listen 127.0.0.1:0` picks a free port"
+        }
         io::ErrorKind::PermissionDenied => "ports below 1024 are for the administrator",
         _ => "`listen` in lariat.yml or `--listen` says where",
     };
@@ -161,7 +163,13 @@ fn worker(clock: &dyn Clock) -> WorkerId {
     let host: String = host
         .trim()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(100)
         .collect();
     let chance = uuid::Uuid::new_v4().as_fields().0;

@@ -105,7 +105,11 @@ fn show(event: &Event, console: &mut Console) -> Result<(), Failure> {
     fact(console, "source", source)?;
     fact(console, "severity", severity.as_str())?;
     let by = origin.by.as_deref().unwrap_or("nobody known");
-    let proof = if origin.verified { "" } else { ", not verified" };
+    let proof = if origin.verified {
+        ""
+    } else {
+        ", not verified"
+    };
     fact(console, "origin", format!("{by} via {}{proof}", origin.via))?;
     fact(console, "revision", revision.as_str())?;
     if !headers.is_empty() {

@@ -198,7 +198,7 @@ impl Session<'_> {
             if bytes.is_empty() {
                 return Ok(true);
             }
-            follower.offset += bytes.len() as u64;
+            follower.offset = answer.next_offset(follower.offset);
             if self.is_alone {
                 self.console.output(bytes)?;
                 if let Some(last) = bytes.last() {
@@ -265,8 +265,11 @@ impl Session<'_> {
             | JobState::Held => true,
         };
         if is_worth_saying {
-            let Job { id, rule, state, .. } = job;
-            self.console.say(&format!("job {id} of `{rule}` is {state}{reason}"));
+            let Job {
+                id, rule, state, ..
+            } = job;
+            self.console
+                .say(&format!("job {id} of `{rule}` is {state}{reason}"));
         }
     }
 

@@ -215,7 +215,7 @@ async fn output(
     console: &mut Console,
     (id, attempt, step): (&JobId, Option<u32>, Option<usize>),
 ) -> Result<(), Failure> {
-    let mut offset = 0;
+    let mut offset = 0_u64;
     loop {
         let query = Query::new()
             .add("attempt", attempt.as_ref())
@@ -229,7 +229,7 @@ async fn output(
             return Ok(());
         }
         console.output(bytes)?;
-        offset += bytes.len();
+        offset = answer.next_offset(offset);
     }
 }
 

@@ -99,8 +99,9 @@ fn event(command: &Publish, id: &EventId) -> Result<Value, Failure> {
 fn body(argument: &str) -> Result<Value, Failure> {
     let (text, whence) = match argument.strip_prefix('@') {
         Some(path) => {
-            let file = fs_err::File::open(path)
-                .map_err(|error| Failure::new(Exit::Usage, error).context("cannot read the body"))?;
+            let file = fs_err::File::open(path).map_err(|error| {
+                Failure::new(Exit::Usage, error).context("cannot read the body")
+            })?;
             (read(file)?, format!("`{path}`"))
         }
         None if argument == "-" => (read(std::io::stdin())?, "standard input".to_owned()),

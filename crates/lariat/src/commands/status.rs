@@ -3,13 +3,7 @@
 use api::json::Status;
 use model::job::JobState;
 
-use crate::{
-    args::Json,
-    client::Client,
-    commands::fact,
-    console::Console,
-    failure::Failure,
-};
+use crate::{args::Json, client::Client, commands::fact, console::Console, failure::Failure};
 
 pub(crate) async fn run(
     command: &Json,

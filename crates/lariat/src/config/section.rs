@@ -31,7 +31,10 @@ pub(super) fn root(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     let Some(mut root) = reader.mapping(node, "`lariat.yml`") else {
         return;
     };
-    if let Some(address) = root.optional("listen").and_then(|node| listen(reader, node)) {
+    if let Some(address) = root
+        .optional("listen")
+        .and_then(|node| listen(reader, node))
+    {
         config.listen = address;
     }
     if let Some(url) = root.optional("store").and_then(|node| store(reader, node)) {
@@ -84,7 +87,12 @@ fn workers(reader: &mut Reader<'_>, node: &Node, workers: &mut Workers) {
     let Some(mut section) = reader.mapping(node, "`workers`") else {
         return;
     };
-    count(reader, &mut section, ("concurrency", 1, 1000), &mut workers.concurrency);
+    count(
+        reader,
+        &mut section,
+        ("concurrency", 1, 1000),
+        &mut workers.concurrency,
+    );
     if let Some(node) = section.optional("lease")
         && let Some(lease) = reader.duration(node, SECOND..=HOUR)
     {
@@ -128,8 +136,18 @@ fn limits(reader: &mut Reader<'_>, node: &Node, limits: &mut Limits) {
             *value = usize::try_from(size).unwrap_or(usize::MAX);
         }
     }
-    count(reader, &mut section, ("nesting", 1, 100), &mut limits.nesting);
-    count(reader, &mut section, ("queue", 1, 10_000_000), &mut limits.queue);
+    count(
+        reader,
+        &mut section,
+        ("nesting", 1, 100),
+        &mut limits.nesting,
+    );
+    count(
+        reader,
+        &mut section,
+        ("queue", 1, 10_000_000),
+        &mut limits.queue,
+    );
     if limits.request < limits.event {
         reader.error(
             Code::BadValue,
@@ -153,7 +171,10 @@ fn ansible(reader: &mut Reader<'_>, node: &Node, playbook_command: &mut String) 
                 Code::BadValue,
                 node.span,
                 "this is not the name of a program".to_owned(),
-                Some("one program without arguments, such as `/opt/ansible/bin/ansible-playbook`".to_owned()),
+                Some(
+                    "one program without arguments, such as `/opt/ansible/bin/ansible-playbook`"
+                        .to_owned(),
+                ),
             );
         } else {
             *playbook_command = text.to_owned();

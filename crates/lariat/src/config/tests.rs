@@ -126,10 +126,24 @@ fn a_store_is_a_file() {
 fn the_manual_names_every_key() {
     let manual = include_str!("../../../../docs/configuration.md");
     for key in [
-        "listen", "store", "workers.concurrency", "workers.lease", "retention.events",
-        "retention.output", "retention.dead", "limits.event", "limits.request", "limits.nesting",
-        "limits.queue", "ansible.playbook_command", "log.format", "log.level",
+        "listen",
+        "store",
+        "workers.concurrency",
+        "workers.lease",
+        "retention.events",
+        "retention.output",
+        "retention.dead",
+        "limits.event",
+        "limits.request",
+        "limits.nesting",
+        "limits.queue",
+        "ansible.playbook_command",
+        "log.format",
+        "log.level",
     ] {
-        assert!(manual.contains(&format!("| `{key}` |")), "`{key}` is missing");
+        assert!(
+            manual.contains(&format!("| `{key}` |")),
+            "`{key}` is missing"
+        );
     }
 }

@@ -142,7 +142,11 @@ mod tests {
             ("a1", "org.example.build.finished", "a condition was false"),
             ("a2", "org.例え.テスト", "line\nbreak \u{1b}[31m"),
         ] {
-            table.row(vec![Span::plain(id), Span::plain(topic), Span::plain(reason)]);
+            table.row(vec![
+                Span::plain(id),
+                Span::plain(topic),
+                Span::plain(reason),
+            ]);
         }
         table
     }

@@ -57,7 +57,9 @@ fn packed(git: &Path, name: &str) -> Option<String> {
 
 fn object_id(text: &str) -> Option<String> {
     let id = text.trim();
-    let is_hex = id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_hex = id
+        .bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (is_hex && matches!(id.len(), 40 | 64)).then(|| id.to_owned())
 }
 

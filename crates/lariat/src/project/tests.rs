@@ -125,11 +125,17 @@ fn the_commit_is_read_without_git() {
     let packed = format!("# pack-refs with: peeled\n{COMMIT} refs/heads/main\n^{COMMIT}\n");
     check_commit(&[(".git/HEAD", &line)], Some(COMMIT));
     check_commit(
-        &[(".git/HEAD", "ref: refs/heads/main\n"), (".git/refs/heads/main", &line)],
+        &[
+            (".git/HEAD", "ref: refs/heads/main\n"),
+            (".git/refs/heads/main", &line),
+        ],
         Some(COMMIT),
     );
     check_commit(
-        &[(".git/HEAD", "ref: refs/heads/main\n"), (".git/packed-refs", &packed)],
+        &[
+            (".git/HEAD", "ref: refs/heads/main\n"),
+            (".git/packed-refs", &packed),
+        ],
         Some(COMMIT),
     );
     check_commit(
@@ -146,7 +152,13 @@ fn the_commit_is_read_without_git() {
 #[test]
 fn a_strange_repository_has_no_commit() {
     check_commit(&[(".git/HEAD", "ref: refs/heads/unborn\n")], None);
-    check_commit(&[(".git/HEAD", "ref: refs/../../secret\n"), ("secret", COMMIT)], None);
+    check_commit(
+        &[
+            (".git/HEAD", "ref: refs/../../secret\n"),
+            ("secret", COMMIT),
+        ],
+        None,
+    );
     check_commit(&[(".git/HEAD", "ref: /etc/passwd\n")], None);
     check_commit(&[(".git/HEAD", "rubbish\n")], None);
     check_commit(&[(".git", "gitdir: /nowhere\n")], None);

@@ -40,7 +40,13 @@ fn a_line_has_no_breaks_and_a_block_keeps_them() {
 
 #[test]
 fn a_json_document_stays_the_same_document() {
-    for hostile in ["\u{9b}31m", "\u{202e}", "\u{e0041}", "\u{1b}[0m", "\u{feff}"] {
+    for hostile in [
+        "\u{9b}31m",
+        "\u{202e}",
+        "\u{e0041}",
+        "\u{1b}[0m",
+        "\u{feff}",
+    ] {
         let document = serde_json::json!({ "k": hostile });
         let printed = json(&format!("{document:#}"));
         assert!(printed.is_ascii(), "{printed}");

@@ -1,0 +1,163 @@
+//! `lariat init` and `lariat check`.
+
+use testkit::TempProject;
+
+use crate::harness::{BINARY, example, examples, run};
+
+#[tokio::test]
+async fn init_writes_the_hello_example_byte_for_byte() {
+    let dir = TempProject::new(&[]);
+    let target = dir.join("new project");
+    let ran = run(&["init", target.to_str().unwrap()], &[])
+        .await
+        .expect(0);
+    assert!(
+        ran.stderr.contains("lariat serve --project '"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("lariat publish org.example.hello"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(5, ran.stdout.lines().count());
+    for line in ran.stdout.lines() {
+        let path = std::path::Path::new(line).strip_prefix(&target).unwrap();
+        let expected = fs_err::read(examples().join("hello").join(path)).unwrap();
+        assert_eq!(expected, fs_err::read(line).unwrap(), "{line}");
+    }
+    let committed = std::process::Command::new("find")
+        .arg(examples().join("hello"))
+        .args(["-type", "f", "-not", "-name", "lariat.db*"])
+        .output()
+        .unwrap();
+    let committed = String::from_utf8(committed.stdout).unwrap();
+    assert_eq!(5, committed.lines().count(), "{committed}");
+}
+
+#[tokio::test]
+async fn init_overwrites_nothing_and_names_what_is_there() {
+    let dir = TempProject::new(&[("lariat.yml", "mine"), ("inventory/hosts", "mine")]);
+    run(&["init", dir.path().to_str().unwrap()], &[])
+        .await
+        .expect(2)
+        .says("lariat.yml` is there already")
+        .says("inventory/hosts` is there already");
+    assert_eq!("mine", dir.read("lariat.yml"));
+    assert!(!dir.join("rules").exists());
+}
+
+#[tokio::test]
+async fn check_shows_what_happens_on_interruption() {
+    let dir = example("deploy");
+    let ran = run(&["check", "--project", dir.path().to_str().unwrap()], &[])
+        .await
+        .expect(0);
+    insta::assert_snapshot!(ran.stdout, @r"");
+}
+
+#[tokio::test]
+async fn check_reports_everything_at_once() {
+    let dir = TempProject::new(&[
+        (
+            "lariat.yml",
+            "listn: 127.0.0.1:8470\nworkers: {concurrency: many}\n",
+        ),
+        (
+            "rules/a.yml",
+            "rules:\n  - name: one\n    on: org..x\n    when: event.body.x ==\n    run: {playbook: gone.yml}\n",
+        ),
+        ("rules/b.yml", "rules: [\n"),
+    ]);
+    let project = dir.path().to_str().unwrap();
+    let ran = run(&["check", "--project", project], &[]).await.expect(3);
+    assert_eq!("", ran.stdout);
+    insta::assert_snapshot!(ran.stderr, @r"");
+    let json = run(&["check", "--project", project, "--json"], &[])
+        .await
+        .expect(3)
+        .json();
+    assert_eq!(false, json["ok"]);
+    let files: Vec<&str> = json["diagnostics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["file"].as_str().unwrap())
+        .collect();
+    for file in ["lariat.yml", "rules/a.yml", "rules/b.yml"] {
+        assert!(files.contains(&file), "{files:?}");
+    }
+    // The same guards the start.
+    run(&["serve", "--project", project], &[])
+        .await
+        .expect(3)
+        .says("gone.yml");
+}
+
+#[tokio::test]
+async fn a_directory_without_a_project_says_how_to_make_one() {
+    let dir = TempProject::new(&[]);
+    for command in ["check", "serve"] {
+        run(&[command, "--project", dir.path().to_str().unwrap()], &[])
+            .await
+            .expect(3)
+            .says("lariat init");
+        run(&[command, "--project", "/does/not/exist"], &[])
+            .await
+            .expect(3)
+            .says("lariat init");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_ansible_is_said_with_the_remedy() {
+    let dir = example("hello");
+    let project = dir.path().to_str().unwrap();
+    run(&["check", "--project", project], &[("PATH", "/nowhere")])
+        .await
+        .expect(0)
+        .says("ansible-playbook")
+        .says("install");
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_exit_2() {
+    run(&["publsh"], &[]).await.expect(2).says("publish");
+    run(&["publish"], &[]).await.expect(2);
+    run(&["serve", "--fault", "nowhere"], &[]).await.expect(2);
+    run(&["status", "--url", "nonsense"], &[])
+        .await
+        .expect(2)
+        .says("is not a URL");
+    run(&["--help"], &[]).await.expect(0).says("publish");
+    run(&["--version"], &[]).await.expect(0).says("lariat 0.");
+}
+
+#[tokio::test]
+async fn an_address_that_others_reach_is_refused() {
+    let dir = example("hello");
+    let project = dir.path().to_str().unwrap();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8470"] {
+        run(&["serve", "--project", project, "--listen", address], &[])
+            .await
+            .expect(2)
+            .says("no access control yet");
+    }
+    assert!(!dir.join("lariat.db").exists());
+    assert!(std::path::Path::new(BINARY).exists());
+}
+
+#[tokio::test]
+async fn a_closed_pipe_is_not_an_error() {
+    let dir = example("deploy");
+    let status = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(r#"{ "$0" check --project "$1"; echo "code $?" >&2; } | true"#)
+        .args([BINARY, dir.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(status.stderr).unwrap();
+    assert!(stderr.contains("code 0"), "{stderr}");
+    assert!(!stderr.contains("error"), "{stderr}");
+}

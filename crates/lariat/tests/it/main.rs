@@ -1,0 +1,17 @@
+//! The real binary, driven as people drive it: with real projects, a real
+//! store, and real `ansible-playbook` where a playbook is run.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests start programs and say what is wrong by panicking"
+)]
+
+mod ansible;
+mod check;
+mod examples;
+mod faces;
+mod harness;
+mod hostile;
+mod life;
+mod publish;
