@@ -2,8 +2,9 @@
 # in numbers, as one JSON object on the descriptor that LARIAT_RESULT_FD names.
 #
 # It prints nothing and needs no enabling. It also closes a hole that
-# ansible-core has before 2.19: text made of the *keys* of untrusted data was
-# templated when all the values beside them were numbers.
+# ansible-core has before 2.19: untrusted data reached through `hostvars`, a
+# lookup, or the keys of a mapping lost its mark on the way through a template,
+# and was templated again when it was kept as a fact.
 
 from __future__ import annotations
 
@@ -23,24 +24,36 @@ DOCUMENTATION = """
 NAMES_MAX = 20
 
 
-def keys_are_unsafe_too():
+MARKERS = ("{{", "{%", "{#", "#jinja2:")
+
+
+def holds_marker(value):
+    if isinstance(value, str):
+        return any(marker in value for marker in MARKERS)
+    if isinstance(value, dict):
+        return any(holds_marker(key) or holds_marker(one) for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(holds_marker(one) for one in value)
+    return False
+
+
+def template_once():
+    """What came out of a template is not a template, as from 2.19 on."""
     try:
-        from ansible.template import AnsibleContext
-        values_are_unsafe = AnsibleContext._is_unsafe
+        from ansible.template import Templar
+        from ansible.utils.unsafe_proxy import wrap_var
+        do_template = Templar.do_template
     except (ImportError, AttributeError):
         return
 
-    def is_unsafe(self, value):
-        if isinstance(value, dict):
-            for key in value:
-                if getattr(key, "__UNSAFE__", False) is True:
-                    return True
-        return values_are_unsafe(self, value)
+    def once(self, *args, **kwargs):
+        done = do_template(self, *args, **kwargs)
+        return wrap_var(done) if holds_marker(done) else done
 
-    AnsibleContext._is_unsafe = is_unsafe
+    Templar.do_template = once
 
 
-keys_are_unsafe_too()
+template_once()
 
 
 def plain(value):

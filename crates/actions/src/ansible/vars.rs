@@ -3,7 +3,7 @@
 //! Block-style YAML, never JSON: in JSON, Ansible obeys objects such as
 //! `{"__ansible_vault": …}`. Every text, keys below the top included, is
 //! double-quoted, pure ASCII and tagged `!unsafe`, so that it is never
-//! templated. Numbers are written so that YAML 1.1 reads the same value; one
+//! templated; texts such as `yes` or `1.10` do without the tag. Numbers are written so that YAML 1.1 reads the same value; one
 //! that Python has no number for is given as the text it came as.
 //!
 //! The closed set of top names is [`write`]'s: nothing in an event can name a
@@ -99,9 +99,38 @@ fn indent(depth: usize, out: &mut String) {
     out.extend(std::iter::repeat_n(' ', depth));
 }
 
+/// From 2.19 on, Ansible takes a tagged text for what it would be without
+/// quotes: a number, a date, a truth value. Such texts hold nothing that could
+/// be templated, and stay texts without the tag.
 fn unsafe_text(text: &str, out: &mut String) {
-    out.push_str("!unsafe ");
+    if !is_word_of_yaml(text) {
+        out.push_str("!unsafe ");
+    }
     quote(text, out);
+}
+
+/// Whether YAML 1.1 might read the bare text as anything but a text.
+fn is_word_of_yaml(text: &str) -> bool {
+    const WORDS: [&str; 13] = [
+        "", "~", "=", "<<", "null", "yes", "no", "on", "off", "true", "false", "y", "n",
+    ];
+    if WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        return true;
+    }
+    let bare = text.trim_start_matches(['+', '-']);
+    if [".inf", ".nan"]
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(bare))
+    {
+        return true;
+    }
+    // Integers in all bases, floats, base 60, dates and times.
+    bare.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && bare.chars().all(|c| {
+            c.is_ascii_hexdigit()
+                || matches!(c, '_' | '.' | ':' | '+' | '-' | ' ' | '\t')
+                || matches!(c, 'x' | 'o' | 't' | 'T' | 'z' | 'Z')
+        })
 }
 
 /// A double-quoted scalar of printable ASCII.

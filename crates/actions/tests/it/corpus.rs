@@ -1,7 +1,7 @@
 //! Every hostile value, in every place of a step that a value can reach: it
 //! comes out as it went in, and nothing of it is run or decrypted.
 
-use std::{fmt::Write, path::Path};
+use std::path::Path;
 
 use model::action::CommandCall;
 use serde_json::{Map, Number, Value, json};
@@ -86,9 +86,7 @@ fn sameness_is_by_value() {
 
 /// Tasks that hand every value to a place of its own; what came out there is
 /// written as JSON to `out/<place>.json`.
-fn play(names: &[&String]) -> String {
-    let mut text = String::from(
-        r#"- hosts: all
+const PLAY: &str = r#"- hosts: all
   gather_facts: false
   vars:
     in_vars: "{{ event.body['values'] }}"
@@ -119,7 +117,7 @@ fn play(names: &[&String]) -> String {
     - debug: {msg: "{{ joined }} {{ keys }} {{ from_vars }} {{ one_key }} {{ one_object }} {{ by_host }} {{ by_lookup }}"}
     - copy: {content: "{{ one_key }}", dest: "{{ playbook_dir }}/out/one_key"}
     - name: a condition
-      debug: {msg: "{{ item.key }}"}
+      debug: {msg: "{{ item.key }} says {{ item.value }}"}
       when: item.value == given[item.key] and (item.value | string | length) >= 0
       loop: "{{ event.body['values'] | dict2items }}"
       loop_control: {label: "{{ item.key }}"}
@@ -134,16 +132,16 @@ fn play(names: &[&String]) -> String {
     - copy: {content: "{{ printed.results | map(attribute='stdout') | list | to_json }}", dest: "{{ playbook_dir }}/out/printed.json"}
     - name: every value as text
       set_stats: {data: {values: "{{ given }}"}}
-"#,
-    );
-    for name in names {
-        writeln!(
-            text,
-            "    - debug: {{msg: \"said {{{{ event.body['values'].{name} }}}}\"}}"
-        )
-        .unwrap();
-    }
-    text
+"#;
+
+/// What Ansible says went wrong, in an output full of hostile values.
+fn complaints(output: &str) -> String {
+    output
+        .lines()
+        .filter(|line| line.contains("fatal:") || line.contains("ERROR") || line.contains("FAILED"))
+        .map(|line| line.chars().take(2_000).collect::<String>())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[tokio::test]
@@ -164,7 +162,7 @@ async fn every_value_stays_data_in_a_playbook() {
         stage.write("secret", VAULT_PASSWORD);
         stage.write("ansible.cfg", "[defaults]\nvault_password_file = secret\n");
         stage.write("all.j2", "{{ event.body['values'] | to_json }}");
-        stage.write("play.yml", &play(&values.keys().collect::<Vec<_>>()));
+        stage.write("play.yml", PLAY);
         let mut call = call("play.yml");
         call.vault_password_files = vec!["secret".to_owned()];
         call.vars
@@ -173,16 +171,9 @@ async fn every_value_stays_data_in_a_playbook() {
         let output = stage.output.text();
         assert!(
             say(&report).starts_with("code 0 | succeeded"),
-            "{which:?}: {}\n{}",
+            "{which:?}: {}: {}",
             say(&report),
-            output
-                .chars()
-                .rev()
-                .take(6000)
-                .collect::<String>()
-                .chars()
-                .rev()
-                .collect::<String>()
+            complaints(&output)
         );
         assert_nothing_ran();
         assert!(!output.contains(VAULT_PLAINTEXT), "{which:?} decrypted");

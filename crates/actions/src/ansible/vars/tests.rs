@@ -23,7 +23,7 @@ fn texts_are_quoted_ascii_and_unsafe() {
         r#""\u2028\ufeff\ud83d\ude00""#,
         r#" !unsafe "\u2028\ufeff\U0001f600""#,
     );
-    check(r#""""#, r#" !unsafe """#);
+    check(r#""""#, r#" """#);
 }
 
 #[test]
@@ -38,8 +38,44 @@ fn numbers_are_those_of_yaml_1_1() {
     check("1e3", " 1.0e+3");
     check("1E+2", " 1.0e+2");
     check("-2.5e-7", " -2.5e-7");
-    check("1e+400", r#" !unsafe "1e+400""#);
+    check("1e+400", r#" "1e+400""#);
     check("1e-400", " 1.0e-400");
+}
+
+#[test]
+fn texts_that_look_like_something_else_stay_texts() {
+    for text in [
+        "yes",
+        "No",
+        "~",
+        "null",
+        "=",
+        "<<",
+        "012",
+        "0o17",
+        "1_000",
+        "1:30",
+        "0x1F",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "1e3",
+        "1.5",
+        "+1",
+        "-0",
+        "2001-01-01",
+        "2001-12-14t21:59:43.10-05:00",
+        "2001-12-14 21:59:43Z",
+        "0b1010",
+        ".5",
+    ] {
+        check(&format!("\"{text}\""), &format!(" \"{text}\""));
+    }
+    for text in [
+        "yes x", "a", "1 y", "- x", "1{", "12(3)", ".info", "1.0.y", "e3",
+    ] {
+        check(&format!("\"{text}\""), &format!(" !unsafe \"{text}\""));
+    }
 }
 
 #[test]
@@ -49,7 +85,6 @@ fn words_are_words() {
     check("false", " false");
     check("[]", " []");
     check("{}", " {}");
-    check(r#""yes""#, r#" !unsafe "yes""#);
 }
 
 #[test]
@@ -57,7 +92,7 @@ fn containers_are_blocks_and_keys_are_unsafe() {
     check("[1, [2, []]]", "\n - 1\n -\n  - 2\n  - []");
     check(
         r#"{"a": {"{{ k }}": 1}, "": "x"}"#,
-        "\n !unsafe \"a\":\n  !unsafe \"{{ k }}\": 1\n !unsafe \"\": !unsafe \"x\"",
+        "\n !unsafe \"a\":\n  !unsafe \"{{ k }}\": 1\n \"\": !unsafe \"x\"",
     );
 }
 
