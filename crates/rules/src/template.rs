@@ -12,7 +12,6 @@
 mod parse;
 mod render;
 
-use model::json::Object;
 use serde_json::Value;
 
 use crate::{
@@ -164,19 +163,6 @@ fn collect<'n>(nodes: &'n [Node], into: &mut Vec<&'n Expr>) {
             }
         }
     }
-}
-
-/// The fields of `loop` inside a `for`.
-fn loop_fields(index: usize, len: usize) -> Object {
-    let mut fields = Object::new();
-    fields.insert("index".to_owned(), (index + 1).into());
-    fields.insert("index0".to_owned(), index.into());
-    fields.insert("revindex".to_owned(), (len - index).into());
-    fields.insert("revindex0".to_owned(), (len - index - 1).into());
-    fields.insert("first".to_owned(), (index == 0).into());
-    fields.insert("last".to_owned(), (index + 1 == len).into());
-    fields.insert("length".to_owned(), len.into());
-    fields
 }
 
 #[cfg(test)]

@@ -214,6 +214,8 @@ pub(crate) enum Dict<'a> {
     Json(&'a Object),
     Event(&'a Event),
     Origin(&'a Origin),
+    /// `loop` inside a `for`: which item this is, from 0, and of how many.
+    Loop(usize, usize),
     Owned(Rc<IndexMap<String, Val<'a>>>),
 }
 
@@ -221,6 +223,15 @@ const EVENT_KEYS: [&str; 9] = [
     "id", "topic", "time", "accepted", "source", "severity", "headers", "body", "origin",
 ];
 const ORIGIN_KEYS: [&str; 3] = ["verified", "by", "via"];
+const LOOP_KEYS: [&str; 7] = [
+    "index",
+    "index0",
+    "revindex",
+    "revindex0",
+    "first",
+    "last",
+    "length",
+];
 
 impl<'a> Dict<'a> {
     pub(crate) fn len(&self) -> usize {
@@ -228,6 +239,7 @@ impl<'a> Dict<'a> {
             Self::Json(fields) => fields.len(),
             Self::Event(_) => EVENT_KEYS.len(),
             Self::Origin(_) => ORIGIN_KEYS.len(),
+            Self::Loop(..) => LOOP_KEYS.len(),
             Self::Owned(fields) => fields.len(),
         }
     }
@@ -242,6 +254,7 @@ impl<'a> Dict<'a> {
                 "via" => Some(Val::str(&origin.via)),
                 _ => None,
             },
+            Self::Loop(index, len) => loop_field(*index, *len, key),
             Self::Owned(fields) => fields.get(key).cloned(),
         }
     }
@@ -251,6 +264,7 @@ impl<'a> Dict<'a> {
             Self::Json(fields) => fields.contains_key(key),
             Self::Event(_) => EVENT_KEYS.contains(&key),
             Self::Origin(_) => ORIGIN_KEYS.contains(&key),
+            Self::Loop(..) => LOOP_KEYS.contains(&key),
             Self::Owned(fields) => fields.contains_key(key),
         }
     }
@@ -260,6 +274,7 @@ impl<'a> Dict<'a> {
             Self::Json(fields) => fields.keys().map(|key| Text::Borrowed(key)).collect(),
             Self::Event(_) => EVENT_KEYS.iter().map(|key| Text::Borrowed(key)).collect(),
             Self::Origin(_) => ORIGIN_KEYS.iter().map(|key| Text::Borrowed(key)).collect(),
+            Self::Loop(..) => LOOP_KEYS.iter().map(|key| Text::Borrowed(key)).collect(),
             Self::Owned(fields) => fields
                 .keys()
                 .map(|key| Text::Owned(Rc::from(key.as_str())))
@@ -286,6 +301,19 @@ fn event_field<'a>(event: &'a Event, key: &str) -> Option<Val<'a>> {
         "headers" => Val::Map(Dict::Json(&event.headers)),
         "body" => Val::json(&event.body),
         "origin" => Val::Map(Dict::Origin(&event.origin)),
+        _ => return None,
+    })
+}
+
+fn loop_field<'a>(index: usize, len: usize, key: &str) -> Option<Val<'a>> {
+    Some(match key {
+        "index" => Val::count(index + 1),
+        "index0" => Val::count(index),
+        "revindex" => Val::count(len - index),
+        "revindex0" => Val::count(len - index - 1),
+        "first" => Val::Bool(index == 0),
+        "last" => Val::Bool(index + 1 == len),
+        "length" => Val::count(len),
         _ => return None,
     })
 }
@@ -451,3 +479,6 @@ fn weigh(value: &Value, budget: &Budget) -> Result<(), Trouble> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,7 +177,9 @@ fn find_habit(text: &str, place: Place) -> Option<ExprError> {
                     ExprError::new("`=` is not a comparison", start, 1).hint("write `==`"),
                 );
             }
-            (Token::Ident(word @ ("AND" | "OR" | "NOT" | "IN" | "IS")), _) => {
+            (Token::Ident(word @ ("AND" | "OR" | "NOT" | "IN" | "IS")), _)
+                if !matches!(last, Some(Token::Dot)) =>
+            {
                 return Some(
                     ExprError::new(format!("`{word}` is not an operator"), start, end - start)
                         .hint(format!("write `{}`", word.to_lowercase())),

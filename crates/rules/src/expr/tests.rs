@@ -58,10 +58,12 @@ fn explain(condition: &str, body: &str, expect: &str) {
                 trace.expr
             );
             if let Some(value) = trace.value {
-                line += &format!(" <- {value}");
+                line.push_str(" <- ");
+                line.push_str(&value.to_string());
             }
             if let Some(note) = trace.note {
-                line += &format!(" # {note}");
+                line.push_str(" # ");
+                line.push_str(&note);
             }
             line
         })

@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::{Node, TemplateError, loop_fields};
+use super::{Node, TemplateError};
 use crate::{
     expr::{Machine, Scope, tree::Expr},
     filters::items,
-    value::{Budget, Missing, Num, Trouble, Val},
+    value::{Budget, Dict, Missing, Num, Trouble, Val},
 };
 
 /// What one rendering may cost: an event of the largest size, a few times over.
 const STEPS: u64 = 2_000_000;
-const BYTES: usize = 32 << 20;
+const BYTES: usize = 16 << 20;
 const LARGEST_OUTPUT: usize = 8 << 20;
 
 fn machine(scope: Scope<'_>) -> Machine<'_> {
@@ -124,8 +124,8 @@ impl<'a> Writer<'a> {
                         .map_err(|error| explain(items, &error))?;
                     let known = self.machine.locals.len();
                     self.assign(targets, items, item)?;
-                    let fields = Val::owned(Value::Object(loop_fields(index, len)));
-                    self.machine.locals.push(("loop", fields));
+                    let place = Val::Map(Dict::Loop(index, len));
+                    self.machine.locals.push(("loop", place));
                     self.nodes(body)?;
                     self.machine.locals.truncate(known);
                 }

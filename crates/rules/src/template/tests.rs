@@ -202,7 +202,7 @@ fn payload_stays_text() {
 
 #[test]
 fn bombs_are_errors() {
-    let body = serde_json::json!({"s": "x".repeat(1000), "n": 1_000_000_000_000_u64, "p": "(a*)*b".repeat(50), "l": vec!["y".repeat(1000); 900]}).to_string();
+    let body = serde_json::json!({"s": "x".repeat(300), "n": 1_000_000_000_000_u64, "p": "(a*)*b".repeat(50), "b": "big", "l": vec!["y".repeat(1000); 900]}).to_string();
     for bomb in [
         "{{ 'a' * 10 ** 9 }}",
         "{{ msg.s * msg.n }}",
@@ -211,6 +211,7 @@ fn bombs_are_errors() {
         "{{ [[msg.s] * 1000] * 1000 }}",
         "{{ [msg.s] * 100000 | join }}",
         "{{ ([msg.s] * 100000) | join }}",
+        "{{ ([msg.b] * 190000) | unique }}",
         "{{ ([msg.l] * 1000) | flatten | join(msg.s) }}",
         "{{ (msg.s * 1000) | replace('x', msg.s) }}",
         "{{ (msg.s * 1000) | regex_replace('x', msg.s) }}",
@@ -221,6 +222,7 @@ fn bombs_are_errors() {
         "{{ (msg.l * 2000) | unique | length }}",
         "{{ 7 ** 77 ** 7 }}",
     ] {
+        let body = body.replace("\"big\"", &"9".repeat(100_000));
         let result = render(bomb, &body);
         assert!(
             result.is_err(),
@@ -254,4 +256,11 @@ fn a_template_knows_what_it_uses() {
             .unwrap()
             .paths()
     );
+}
+
+#[test]
+fn parsed_texts_are_shared_by_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Template>();
+    check::<crate::expr::Condition>();
 }

@@ -13,8 +13,16 @@ pub(crate) fn equal(left: &Val<'_>, right: &Val<'_>, budget: &Budget) -> Result<
     Ok(match (left, right) {
         (Val::None, Val::None) => true,
         (Val::Bool(left), Val::Bool(right)) => left == right,
-        (Val::Num(left), Val::Num(right)) => left.order(right) == Ordering::Equal,
-        (Val::Str(left), Val::Str(right)) => **left == **right,
+        (Val::Num(left), Val::Num(right)) => {
+            budget.steps(left.weight() + right.weight())?;
+            left.order(right) == Ordering::Equal
+        }
+        (Val::Str(left), Val::Str(right)) => {
+            if left.len() == right.len() {
+                budget.steps(left.len() / 256)?;
+            }
+            **left == **right
+        }
         (Val::List(left), Val::List(right)) => {
             if left.len() != right.len() {
                 return Ok(false);
@@ -61,8 +69,14 @@ pub(crate) fn order(
 ) -> Result<Option<Ordering>, Trouble> {
     Ok(match (left, right) {
         (Val::Bool(left), Val::Bool(right)) => Some(left.cmp(right)),
-        (Val::Num(left), Val::Num(right)) => Some(left.order(right)),
-        (Val::Str(left), Val::Str(right)) => Some((**left).cmp(&**right)),
+        (Val::Num(left), Val::Num(right)) => {
+            budget.steps(left.weight() + right.weight())?;
+            Some(left.order(right))
+        }
+        (Val::Str(left), Val::Str(right)) => {
+            budget.steps(left.len().min(right.len()) / 256)?;
+            Some((**left).cmp(&**right))
+        }
         (Val::List(left), Val::List(right)) => return order_lists(left, right, budget),
         (
             Val::Undefined(_)

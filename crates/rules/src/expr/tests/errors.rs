@@ -255,7 +255,7 @@ fn bombs_are_refused_without_harm() {
         "msg".to_owned() + &".a".repeat(900),
         "x".repeat(70_000),
     ] {
-        assert!(Condition::parse(&bomb).is_err(), "{}", &bomb[..20]);
+        assert!(Condition::parse(&bomb).is_err(), "{}", bomb.len());
     }
 }
 

@@ -112,7 +112,7 @@ fn deep_statements_are_refused_without_harm() {
         "{{ ".repeat(20_000),
         "{% if 1 %}".repeat(90) + &"{% endif %}".repeat(90),
     ] {
-        assert!(Template::parse(&text).is_err(), "{}", &text[..30]);
+        assert!(Template::parse(&text).is_err(), "{}", text.len());
     }
     let fine = "{% if 1 %}".repeat(20) + &"{% endif %}".repeat(20);
     assert!(Template::parse(&fine).is_ok());
