@@ -1,6 +1,6 @@
 //! A store that does not take everything at first.
 
-use std::sync::atomic::Ordering::SeqCst;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use model::{
     job::JobState,
@@ -101,4 +101,17 @@ async fn status_tells_what_is_there() {
     assert_eq!(Some(&1), status.store.jobs.get("succeeded"));
     assert_eq!(0, status.worker.running);
     assert_eq!("scripted", status.notices[0].code);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_it_is_to_be_kept_goes() {
+    let engine = TestEngine::start(RULES).await;
+    let job = engine.publish_job("e1", "a.one", json!({})).await;
+    engine.until(&job, JobState::Succeeded).await;
+    engine.clock.advance(Duration::from_secs(91 * 24 * 3600));
+    engine
+        .wait("the job is gone", async || engine.jobs().await.is_empty())
+        .await;
+    let fresh = engine.publish_job("e1", "a.one", json!({})).await;
+    engine.until(&fresh, JobState::Succeeded).await;
 }
