@@ -172,6 +172,43 @@ fn find_habit(text: &str, place: Place) -> Option<ExprError> {
                         .hint(format!("write `{good}`")),
                 );
             }
+            (Token::Tilde, Some(Token::Assign)) if touches => {
+                return Some(
+                    ExprError::new("`=~` is not an operator", start - 1, 2)
+                        .hint("write `is search('…')`"),
+                );
+            }
+            // Decided by what follows.
+            (Token::Assign, _) if text.get(end..end + 1) == Some("~") => {}
+            (Token::Gt, Some(Token::Lt)) if touches => {
+                return Some(
+                    ExprError::new("`<>` is not an operator", start - 1, 2).hint("write `!=`"),
+                );
+            }
+            (Token::Ident(word @ ("contains" | "match" | "matches" | "search" | "like")), _)
+                if last.is_some_and(ends_operand) =>
+            {
+                let test = match *word {
+                    "matches" => "match",
+                    "like" => "glob",
+                    other => other,
+                };
+                return Some(
+                    ExprError::new(format!("`{word}` is not an operator"), start, end - start)
+                        .hint(format!("write `is {test}('…')`")),
+                );
+            }
+            (Token::Ident("if"), Some(Token::Ident(test)))
+                if matches!(
+                    before.iter().rev().nth(1),
+                    Some((Token::Ident("is" | "not"), _))
+                ) =>
+            {
+                return Some(
+                    ExprError::new("the test takes `if` for its argument", start, end - start)
+                        .hint(format!("put the test in parentheses: `(… is {test})`")),
+                );
+            }
             (Token::Assign, _) if brackets == 0 && !is_in_block(&before) => {
                 return Some(
                     ExprError::new("`=` is not a comparison", start, 1).hint("write `==`"),
@@ -195,6 +232,25 @@ fn find_habit(text: &str, place: Place) -> Option<ExprError> {
         before.push((token, span));
     }
     None
+}
+
+/// Whether an operator, and not an operand, is expected after a token.
+fn ends_operand(token: &Token<'_>) -> bool {
+    match token {
+        Token::Ident(word) => !matches!(
+            *word,
+            "and" | "or" | "not" | "is" | "in" | "if" | "else" | "elif" | "for" | "set" | "with"
+        ),
+        Token::Str(_)
+        | Token::String(_)
+        | Token::Int(_)
+        | Token::Int128(_)
+        | Token::Float(_)
+        | Token::ParenClose
+        | Token::BracketClose
+        | Token::BraceClose => true,
+        _ => false,
+    }
 }
 
 /// Whether the tokens end inside `{% … %}`, where `=` assigns.

@@ -105,6 +105,25 @@ fn habits_of_other_languages_get_advice() {
         "there is no function `length`",
         "write it as a filter: `value | length`",
     );
+    check(
+        "msg.a =~ 'x'",
+        "=~",
+        "`=~` is not an operator",
+        "write `is search('…')`",
+    );
+    check("msg.a <> 1", "<>", "`<>` is not an operator", "write `!=`");
+    check(
+        "msg.a contains 'x'",
+        "contains",
+        "`contains` is not an operator",
+        "write `is contains('…')`",
+    );
+    check(
+        "msg.a is defined if msg.b else 1",
+        "if",
+        "the test takes `if` for its argument",
+        "put the test in parentheses: `(… is defined)`",
+    );
 }
 
 #[test]
