@@ -57,6 +57,20 @@ pub(crate) async fn outlook(
     Ok(Outlook::Nothing { due_in: wait })
 }
 
+/// When the oldest job that could run now was made.
+pub(crate) async fn oldest_ready(
+    conn: &mut SqliteConnection,
+    now: &BootTime,
+) -> Result<Option<Timestamp>, Failure> {
+    let sql = format!("SELECT created FROM jobs WHERE seq = (SELECT min(seq) FROM ({READY}))");
+    let created: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(now.boot.clone())
+        .bind(now.millis)
+        .fetch_optional(conn)
+        .await?;
+    Ok(rows::time(created))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outlook {
     Ready,

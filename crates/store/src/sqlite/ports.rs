@@ -332,10 +332,12 @@ impl Upkeep for SqliteStore {
     }
 
     async fn status(&self) -> Result<StoreStatus, StoreError> {
+        let now = self.inner.clock.0.boot();
         self.read(async {
             let mut conn = self.reader().await?;
             let mut snapshot = conn.begin().await?;
-            status::read(&mut snapshot, &self.inner.path, &self.inner.counters).await
+            let of_process = (self.inner.path.as_path(), self.inner.counters.as_ref());
+            status::read(&mut snapshot, of_process, &now).await
         })
         .await
     }

@@ -266,6 +266,8 @@ impl Write for Replace {
             .execute(&mut *tx.conn)
             .await?;
         }
-        set_output(tx, (job, attempt), 2).await
+        set_output(tx, (job, attempt), 2).await?;
+        tx.before_commit(FaultPoint::DuringRetention);
+        Ok(())
     }
 }

@@ -18,6 +18,9 @@ use super::{
 /// Rows that one page may look at beyond those that an index names.
 pub(crate) const BUDGET: i64 = 10_000;
 
+/// Rows that are read at a time where each is looked at by us.
+const STRIDE: i64 = 1_000;
+
 /// A value in a condition.
 #[derive(Debug, Clone)]
 pub(crate) enum Bind {
@@ -263,7 +266,8 @@ impl Scan {
     }
 
     /// As [`Scan::run`], with a condition that only Rust can tell, on one
-    /// column. The window is cut to the budget always.
+    /// column. The window is cut to the budget always, and read in strides
+    /// until the page is full.
     pub(crate) async fn run_checked(
         mut self,
         conn: &mut SqliteConnection,
@@ -277,16 +281,27 @@ impl Scan {
             "SELECT seq, {column} FROM {} WHERE seq >= ? AND seq < ?{}{} ORDER BY seq {order}",
             self.table, self.times.sql, self.filter.sql
         );
-        let mut statement = sqlx::query(AssertSqlSafe(sql))
-            .bind(self.from)
-            .bind(self.to);
-        for part in [&self.times, &self.filter] {
-            statement = bind_all(statement, &part.binds);
-        }
         let mut seqs = Vec::new();
-        for row in statement.fetch_all(conn).await? {
-            if is_asked_for(row.try_get(1)?) {
-                seqs.push(row.try_get(0)?);
+        let (mut from, mut to) = (self.from, self.to);
+        while from < to && signed(seqs.len()) <= self.limit {
+            let (low, high) = if self.is_backward() {
+                (from.max(to.saturating_sub(STRIDE)), to)
+            } else {
+                (from, to.min(from.saturating_add(STRIDE)))
+            };
+            let mut statement = sqlx::query(AssertSqlSafe(sql.clone())).bind(low).bind(high);
+            for part in [&self.times, &self.filter] {
+                statement = bind_all(statement, &part.binds);
+            }
+            for row in statement.fetch_all(&mut *conn).await? {
+                if is_asked_for(row.try_get(1)?) {
+                    seqs.push(row.try_get(0)?);
+                }
+            }
+            if self.is_backward() {
+                to = low;
+            } else {
+                from = high;
             }
         }
         Ok(self.found(seqs, is_cut))

@@ -7,10 +7,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use model::{clock::Timestamp, ports::StoreStatus};
+use model::{clock::BootTime, ports::StoreStatus};
 use sqlx::SqliteConnection;
 
 use super::{
+    claim,
     failure::Failure,
     lock::beside,
     rows::unsigned,
@@ -35,8 +36,8 @@ impl Counters {
 /// See `Upkeep::status`.
 pub(crate) async fn read(
     conn: &mut SqliteConnection,
-    path: &Path,
-    counters: &Counters,
+    (path, counters): (&Path, &Counters),
+    now: &BootTime,
 ) -> Result<StoreStatus, Failure> {
     let events: i64 = sqlx::query_scalar("SELECT coalesce(sum(events), 0) FROM event_minutes")
         .fetch_one(&mut *conn)
@@ -53,10 +54,7 @@ pub(crate) async fn read(
         sqlx::query_scalar("SELECT count(*) FROM dead_letters WHERE state = 'open'")
             .fetch_one(&mut *conn)
             .await?;
-    let oldest: Option<i64> =
-        sqlx::query_scalar("SELECT created FROM jobs WHERE state = 'queued' ORDER BY seq LIMIT 1")
-            .fetch_optional(&mut *conn)
-            .await?;
+    let oldest = claim::oldest_ready(conn, now).await?;
     Ok(StoreStatus {
         kind: "sqlite".to_owned(),
         schema: schema::newest(),
@@ -64,7 +62,7 @@ pub(crate) async fn read(
         events: unsigned(events, "count of events")?,
         jobs,
         open_dead_letters: unsigned(open_dead_letters, "count of dead letters")?,
-        oldest_queued: oldest.map(Timestamp::from_millis),
+        oldest_queued: oldest,
         accept_commits: counters.commits.load(Ordering::Relaxed),
         accepted_events: counters.events.load(Ordering::Relaxed),
     })

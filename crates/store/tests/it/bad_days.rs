@@ -1,0 +1,197 @@
+//! Full disks, and processes that end at any moment.
+
+use std::{sync::Arc, time::Duration};
+
+use model::{
+    clock::{Clock, Timestamp},
+    id::LeaseId,
+    ports::{AcceptError, Cutoffs, Fenced, History, Intake, JobQueue, StoreError, Upkeep},
+};
+use store::SqliteStore;
+use testkit::{
+    TestClock,
+    contract::build::{LEASE, event, fire, judged, plan, worker},
+};
+
+use super::options;
+
+fn large(id: &str, now: Timestamp) -> model::event::Event {
+    let mut large = event(id, now);
+    large.body = serde_json::json!("x".repeat(20_000));
+    large
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_whole_batches_and_serves_again_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let path = dir.path().join("store.db");
+    let store = SqliteStore::open_bounded(&path, options(&clock), Some(400))
+        .await
+        .unwrap();
+    let mut kept = 0;
+    let error = loop {
+        let batch = (0..5)
+            .map(|n| {
+                judged(
+                    large(&format!("e{kept}-{n}"), clock.now()),
+                    vec![fire("r", plan())],
+                )
+            })
+            .collect();
+        match store.accept(batch).await {
+            Ok(_) => kept += 5,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(error, AcceptError::Store(StoreError::Full(_))),
+        "{error:?}"
+    );
+    let status = store.status().await.unwrap();
+    assert_eq!((status.events, status.jobs["queued"]), (kept, kept));
+    // What is there is read, and given out as far as there is room for that.
+    let first = "e0-0".parse().unwrap();
+    assert!(store.event(&first).await.unwrap().is_some());
+    assert_eq!(store.verdicts(&first).await.unwrap().len(), 1);
+
+    let job = store.event(&first).await.unwrap().unwrap();
+    assert_eq!(job.event.id, first);
+    cancel_all(&store).await;
+    clock.advance(Duration::from_secs(60));
+    let old = Cutoffs {
+        events: clock.now(),
+        output: clock.now(),
+        dead: clock.now(),
+    };
+    let pruned = store.prune(&old, 1_000).await.unwrap();
+    assert_eq!(pruned.events, kept);
+    let again = judged(large("again", clock.now()), vec![fire("r", plan())]);
+    assert_eq!(store.accept(vec![again]).await.unwrap()[0].jobs.len(), 1);
+    store.probe().await.unwrap();
+    assert_eq!(store.status().await.unwrap().events, 1);
+}
+
+async fn cancel_all(store: &SqliteStore) {
+    use model::{
+        page::{JobQuery, Position},
+        ports::JobControl,
+    };
+    let all = JobQuery {
+        event: None,
+        rule: None,
+        state: None,
+        since: None,
+        until: None,
+        position: Position::Newest,
+        limit: 1_000,
+    };
+    let by = testkit::contract::build::by("somebody");
+    for job in store.jobs(&all).await.unwrap().items {
+        store.cancel(&job.id, &by).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn retention_gives_room_back_to_the_file_system() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let path = dir.path().join("store.db");
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    for n in 0..100 {
+        let sent = large(&format!("e{n}"), clock.now());
+        store.accept(vec![judged(sent, vec![])]).await.unwrap();
+    }
+    clock.advance(Duration::from_secs(60));
+    let old = Cutoffs {
+        events: clock.now(),
+        output: clock.now(),
+        dead: clock.now(),
+    };
+    while store.prune(&old, 30).await.unwrap().events > 0 {}
+    store.close().await;
+    let size = std::fs::metadata(&path).unwrap().len();
+    assert!(size < 400_000, "{size} bytes are left");
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_the_end_of_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let clock = Arc::new(TestClock::by_hand());
+    let mut expected = 0_u64;
+    for round in 0..5 {
+        let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+        assert_eq!(store.status().await.unwrap().events, expected);
+        for n in 0..3 {
+            let sent = event(&format!("e{round}-{n}"), clock.now());
+            let answer = store
+                .accept(vec![judged(sent, vec![fire("r", plan())])])
+                .await
+                .unwrap();
+            assert_eq!((answer[0].duplicate, answer[0].jobs.len()), (false, 1));
+            expected += 1;
+        }
+        // Dropped with a change under way: it happens or it does not.
+        let sent = event(&format!("cut{round}"), clock.now());
+        let unfinished = store.accept(vec![judged(sent, vec![])]);
+        drop(unfinished);
+        drop(store);
+    }
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    let leases = store
+        .claim(&worker("w"), 100, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(leases.len() as u64, expected);
+}
+
+#[tokio::test]
+async fn output_is_the_same_before_and_after_it_is_packed() {
+    use model::ports::OutputQuery;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let clock = Arc::new(TestClock::by_hand());
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    let sent = judged(event("e1", clock.now()), vec![fire("r", plan())]);
+    store.accept(vec![sent]).await.unwrap();
+    let lease: LeaseId = store
+        .claim(&worker("w"), 1, LEASE, Duration::ZERO)
+        .await
+        .unwrap()
+        .remove(0)
+        .id;
+    for n in 0..50_u8 {
+        let written = store.append_output(&lease, 0, vec![n; 100]).await.unwrap();
+        assert_eq!(written, Fenced::Recorded);
+    }
+    let read = |offset, max| OutputQuery {
+        job: lease.job.clone(),
+        attempt: None,
+        step: None,
+        offset,
+        max,
+    };
+    let before = store.output(&read(130, 4_000)).await.unwrap().unwrap();
+    assert_eq!(before.bytes.len(), 4_000);
+    assert_eq!((before.bytes[0], before.bytes[70]), (1, 2));
+    let done = testkit::contract::build::succeeded();
+    let next = model::job::NextState::Succeeded;
+    let fenced = store.finish(&lease, None, &done, &next).await.unwrap();
+    assert_eq!(fenced, Fenced::Recorded);
+    let never = Timestamp::from_millis(0);
+    let keep = Cutoffs {
+        events: never,
+        output: never,
+        dead: never,
+    };
+    store.prune(&keep, 10).await.unwrap();
+    let after = store.output(&read(130, 4_000)).await.unwrap().unwrap();
+    assert_eq!(after.bytes, before.bytes);
+    assert_eq!((after.next, after.is_open), (4_130, true));
+    let rest = store.output(&read(4_130, 4_000)).await.unwrap().unwrap();
+    assert_eq!(
+        (rest.bytes.len(), rest.next, rest.is_open),
+        (870, 5_000, false)
+    );
+}

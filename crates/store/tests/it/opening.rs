@@ -1,0 +1,207 @@
+//! Opening: who may, what is refused, and what an earlier process left.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+    time::Duration,
+};
+
+use model::{
+    job::JobState,
+    ports::{History, Intake, JobQueue, StoreError, Upkeep},
+};
+use nix::fcntl::{Flock, FlockArg};
+use store::{OpenError, SqliteStore};
+use testkit::{
+    TestClock,
+    contract::build::{LEASE, event, fire, judged, plan, worker},
+};
+
+use super::{open, options};
+
+#[tokio::test]
+async fn a_second_opener_is_refused_and_told_who_was_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let first = open(&path).await;
+    let clock = Arc::new(TestClock::by_hand());
+    let error = SqliteStore::open(&path, options(&clock)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, OpenError::Owned { .. }), "{text}");
+    assert!(text.contains("the first one"), "{text}");
+    first.close().await;
+    open(&path).await;
+}
+
+#[tokio::test]
+async fn the_files_are_for_their_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("made").join("store.db");
+    let store = open(&path).await;
+    store.probe().await.unwrap();
+    let mode = |name: &str| {
+        let path = dir.path().join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode("made"), 0o700);
+    for name in [
+        "store.db",
+        "store.db-wal",
+        "store.db.lock",
+        "store.db.guards",
+    ] {
+        assert_eq!(mode(&format!("made/{name}")), 0o600, "{name}");
+    }
+}
+
+async fn check_refused(content: Option<&[u8]>, expect: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = match content {
+        Some(_) => dir.path().join("store.db"),
+        None => dir.path().join("not").join("there").join("store.db"),
+    };
+    if let Some(content) = content {
+        fs::write(&path, content).unwrap();
+    }
+    let clock = Arc::new(TestClock::by_hand());
+    let error = SqliteStore::open(&path, options(&clock)).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(expect), "{text}");
+    if let Some(content) = content {
+        assert_eq!(fs::read(&path).unwrap(), content, "it was left as it was");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_store_is_refused_and_left_alone() {
+    let mut damaged = b"SQLite format 3\0".to_vec();
+    damaged.extend([0x5a; 4_000]);
+    check_refused(None, "there is no directory for the store").await;
+    check_refused(
+        Some(b"listen: 127.0.0.1:8470\n"),
+        "is not a SQLite database",
+    )
+    .await;
+    check_refused(Some(b"x"), "is not a SQLite database").await;
+    check_refused(Some(&damaged), "is damaged").await;
+}
+
+/// A database that SQLite itself wrote, with these two numbers in its header.
+async fn with_header(path: &std::path::Path, version: u32, application: u32) {
+    open(path).await.close().await;
+    let mut bytes = fs::read(path).unwrap();
+    bytes[60..64].copy_from_slice(&version.to_be_bytes());
+    bytes[68..72].copy_from_slice(&application.to_be_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+async fn check_header(version: u32, application: u32, expect: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    with_header(&path, version, application).await;
+    let clock = Arc::new(TestClock::by_hand());
+    let error = SqliteStore::open(&path, options(&clock)).await.unwrap_err();
+    assert!(error.to_string().contains(expect), "{error}");
+}
+
+#[tokio::test]
+async fn a_later_schema_and_another_programs_database_are_refused() {
+    check_header(99, 0x4c61_7269, "has schema 99, this version knows 1").await;
+    check_header(1, 0, "is a database of another program").await;
+    check_header(1, 7, "is a database of another program").await;
+}
+
+#[tokio::test]
+async fn a_directory_in_the_place_of_the_store_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let error = SqliteStore::open(dir.path(), options(&clock))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_read_only_directory_is_refused() {
+    if nix::unistd::geteuid().is_root() {
+        // Root may write anywhere: there is nothing to be refused.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let path = dir.path().join("store.db");
+    let error = SqliteStore::open(&path, options(&clock)).await.unwrap_err();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_closed_and_opens_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let clock = Arc::new(TestClock::by_hand());
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    let sent = event("e1", model::clock::Clock::now(clock.as_ref()));
+    store
+        .accept(vec![judged(sent.clone(), vec![])])
+        .await
+        .unwrap();
+    store.close().await;
+    assert!(matches!(store.probe().await, Err(StoreError::Closed)));
+    assert!(matches!(
+        store.event(&sent.id).await,
+        Err(StoreError::Closed)
+    ));
+    let claimed = store.claim(&worker("w"), 1, LEASE, LEASE).await;
+    assert!(matches!(claimed, Err(StoreError::Closed)));
+    let again = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    assert_eq!(again.event(&sent.id).await.unwrap().unwrap().event, sent);
+}
+
+#[tokio::test]
+async fn the_leases_of_a_process_that_ended_have_run_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let clock = Arc::new(TestClock::by_hand());
+    let job = leave_a_running_job(&path, &clock).await;
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    let recovered = store.recover(10, 0.5).await.unwrap();
+    assert_eq!(recovered.len(), 1);
+    assert_eq!(recovered[0].lease.job, job);
+}
+
+#[tokio::test]
+async fn while_a_guard_lives_the_leases_stand_until_they_run_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let clock = Arc::new(TestClock::by_hand());
+    let job = leave_a_running_job(&path, &clock).await;
+    // Nearly over, so that opening does not wait for long.
+    clock.advance(LEASE - Duration::from_millis(60));
+    let guards = File::open(dir.path().join("store.db.guards")).unwrap();
+    let guard = Flock::lock(guards, FlockArg::LockShared).unwrap();
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    assert_eq!(store.recover(10, 0.5).await.unwrap(), []);
+    let shown = store.job(&job).await.unwrap().unwrap();
+    assert_eq!(shown.state, JobState::Running);
+    clock.advance(Duration::from_millis(60));
+    assert_eq!(store.recover(10, 0.5).await.unwrap().len(), 1);
+    drop(guard);
+}
+
+/// Runs a job and goes away without closing, as a process that is killed.
+async fn leave_a_running_job(path: &std::path::Path, clock: &Arc<TestClock>) -> model::id::JobId {
+    let store = SqliteStore::open(path, options(clock)).await.unwrap();
+    let sent = event("e1", model::clock::Clock::now(clock.as_ref()));
+    store
+        .accept(vec![judged(sent, vec![fire("r", plan())])])
+        .await
+        .unwrap();
+    let leases = store
+        .claim(&worker("w"), 1, LEASE, Duration::ZERO)
+        .await
+        .unwrap();
+    leases[0].id.job.clone()
+}
