@@ -56,7 +56,10 @@ pub(super) fn prepare(
         .map_err(own)?;
     let temp = files.dir.directory("tmp").map_err(own)?;
 
-    let mut environment = environment(&program, &project, &plugins, &temp, files, settings);
+    let mut environment = files.environment(settings);
+    add_installation(&mut environment, &program);
+    add_ansible(&mut environment, &project, &settings.home, &plugins);
+    environment.insert("ANSIBLE_LOCAL_TEMP".to_owned(), temp.display().to_string());
     files.identify(&mut environment, context);
     Ok(Program {
         argv: arguments(call, &program, &extra_vars),
@@ -128,42 +131,35 @@ fn arguments(call: &PlaybookCall, program: &Path, extra_vars: &Path) -> Vec<Stri
     argv
 }
 
-fn environment(
-    program: &Path,
+/// What belongs to an installation of Ansible stands beside its program.
+fn add_installation(environment: &mut BTreeMap<String, String>, program: &Path) {
+    let Some(bin) = program.parent().filter(|bin| bin.is_absolute()) else {
+        return;
+    };
+    let path = match environment.get("PATH") {
+        Some(path) => format!("{}:{path}", bin.display()),
+        None => bin.display().to_string(),
+    };
+    environment.insert("PATH".to_owned(), path);
+}
+
+fn add_ansible(
+    environment: &mut BTreeMap<String, String>,
     project: &Path,
+    home: &Path,
     plugins: &Path,
-    temp: &Path,
-    files: &StepFiles,
-    settings: &ActionSettings,
-) -> BTreeMap<String, String> {
-    let mut environment = files.environment(settings);
-    let callbacks = config::callback_plugins(
-        project,
-        &settings.home,
-        environment
-            .get("ANSIBLE_CALLBACK_PLUGINS")
-            .map(String::as_str),
-        plugins,
-    );
-    // What belongs to the installation stands beside the program.
-    if let Some(bin) = program.parent().filter(|bin| bin.is_absolute()) {
-        let path = match environment.get("PATH") {
-            Some(path) => format!("{}:{path}", bin.display()),
-            None => bin.display().to_string(),
-        };
-        environment.insert("PATH".to_owned(), path);
-    }
+) {
+    let given = environment.get("ANSIBLE_CALLBACK_PLUGINS").cloned();
+    let callbacks = config::callback_plugins(project, home, given.as_deref(), plugins);
     if let Some(config) = config::of_project(project) {
         environment.insert("ANSIBLE_CONFIG".to_owned(), config.display().to_string());
     }
     for (name, value) in [
-        ("ANSIBLE_CALLBACK_PLUGINS", callbacks),
-        ("ANSIBLE_LOCAL_TEMP", temp.display().to_string()),
-        ("ANSIBLE_NOCOLOR", "1".to_owned()),
-        ("ANSIBLE_FORCE_COLOR", "0".to_owned()),
-        ("PYTHONUNBUFFERED", "1".to_owned()),
+        ("ANSIBLE_CALLBACK_PLUGINS", callbacks.as_str()),
+        ("ANSIBLE_NOCOLOR", "1"),
+        ("ANSIBLE_FORCE_COLOR", "0"),
+        ("PYTHONUNBUFFERED", "1"),
     ] {
-        environment.insert(name.to_owned(), value);
+        environment.insert(name.to_owned(), value.to_owned());
     }
-    environment
 }
