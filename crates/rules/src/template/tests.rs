@@ -1,5 +1,6 @@
 //! Templates as tables: text, event, what is rendered.
 
+mod payload;
 mod statements;
 
 use model::id::JobId;
