@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     /// Defaults: events 90d, output 30d, dead 90d.
     pub(crate) retention: Retention,
+    /// Between two rounds of retention, 1s to 1h. Default 60s.
+    pub(crate) prune_every: Duration,
     pub(crate) limits: Limits,
     /// The program of playbook steps, looked up on PATH. Default
     /// `ansible-playbook`.
@@ -98,6 +100,7 @@ impl Default for Config {
                 output: 30 * DAY,
                 dead: 90 * DAY,
             },
+            prune_every: 60 * SECOND,
             limits: Limits {
                 event: 1024 * 1024,
                 request: 16 * 1024 * 1024,

@@ -67,6 +67,7 @@ impl Plan<'_> {
                 lease: workers.lease,
                 renew: workers.renew,
                 retention: self.config.retention,
+                prune_every: self.config.prune_every,
                 ..engine::Settings::default()
             },
         })

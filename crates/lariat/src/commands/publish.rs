@@ -219,8 +219,8 @@ mod tests {
     use super::body;
 
     #[test]
-    fn a_body_keeps_the_text_of_its_numbers() {
-        let text = r#"{"n":12345678901234567890123.0,"e":1e400,"z":-0}"#;
+    fn a_body_keeps_its_numbers_exactly() {
+        let text = r#"{"n":12345678901234567890123.0,"e":1e+400,"z":-0}"#;
         assert_eq!(text, body(text).unwrap().to_string());
     }
 

@@ -44,7 +44,7 @@ pub(super) fn root(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
         workers(reader, node, &mut config.workers);
     }
     if let Some(node) = root.optional("retention") {
-        retention(reader, node, &mut config.retention);
+        retention(reader, node, config);
     }
     if let Some(node) = root.optional("limits") {
         limits(reader, node, &mut config.limits);
@@ -102,20 +102,25 @@ fn workers(reader: &mut Reader<'_>, node: &Node, workers: &mut Workers) {
     section.finish(reader, &["account", "labels", "queues"]);
 }
 
-fn retention(reader: &mut Reader<'_>, node: &Node, retention: &mut engine::Retention) {
+fn retention(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     let Some(mut section) = reader.mapping(node, "`retention`") else {
         return;
     };
     for (key, value) in [
-        ("events", &mut retention.events),
-        ("output", &mut retention.output),
-        ("dead", &mut retention.dead),
+        ("events", &mut config.retention.events),
+        ("output", &mut config.retention.output),
+        ("dead", &mut config.retention.dead),
     ] {
         if let Some(node) = section.optional(key)
             && let Some(duration) = reader.duration(node, DAY / 24..=CENTURY)
         {
             *value = duration;
         }
+    }
+    if let Some(node) = section.optional("every")
+        && let Some(every) = reader.duration(node, SECOND..=HOUR)
+    {
+        config.prune_every = every;
     }
     section.finish(reader, &[]);
 }

@@ -39,7 +39,7 @@ fn every_key_is_read() {
 listen: '[::1]:0'
 store: sqlite:/var/lib/lariat/x.db
 workers: {concurrency: 2, lease: 9s}
-retention: {events: 30d, output: 24h, dead: 365d}
+retention: {events: 30d, output: 24h, dead: 365d, every: 5m}
 limits: {event: 2MiB, request: 4MiB, nesting: 10, queue: 5}
 ansible: {playbook_command: /opt/ansible/bin/ansible-playbook}
 log: {format: json, level: debug}
@@ -53,6 +53,7 @@ log: {format: json, level: debug}
         config.retention.events = Duration::from_secs(30 * 86_400);
         config.retention.output = Duration::from_secs(86_400);
         config.retention.dead = Duration::from_secs(365 * 86_400);
+        config.prune_every = Duration::from_secs(300);
         config.limits.event = 2 << 20;
         config.limits.request = 4 << 20;
         config.limits.nesting = 10;
@@ -133,6 +134,7 @@ fn the_manual_names_every_key() {
         "retention.events",
         "retention.output",
         "retention.dead",
+        "retention.every",
         "limits.event",
         "limits.request",
         "limits.nesting",

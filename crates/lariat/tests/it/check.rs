@@ -54,7 +54,14 @@ async fn check_shows_what_happens_on_interruption() {
     let ran = run(&["check", "--project", dir.path().to_str().unwrap()], &[])
         .await
         .expect(0);
-    insta::assert_snapshot!(ran.stdout, @r"");
+    insta::assert_snapshot!(ran.stdout, @r"
+    deploy-release  on org.example.release.published  rules/deploy.yml:5
+      step 0 command bin/fetch -- {{ msg.service }} {{ msg.version }}  at most 10m; interrupted: it is tried again
+      step 1 playbook rollout.yml  at most 30m; interrupted: it is tried again
+      step 2 command bin/announce  at most 1m; interrupted: the job is held for a person
+    roll-back  on org.example.release.withdrawn  rules/deploy.yml:25
+      step 0 playbook rollout.yml  at most 1h; interrupted: the job is held for a person
+    ");
 }
 
 #[tokio::test]
@@ -73,7 +80,46 @@ async fn check_reports_everything_at_once() {
     let project = dir.path().to_str().unwrap();
     let ran = run(&["check", "--project", project], &[]).await.expect(3);
     assert_eq!("", ran.stdout);
-    insta::assert_snapshot!(ran.stderr, @r"");
+    insta::assert_snapshot!(ran.stderr, @r"
+    error[unknown-key]: `lariat.yml` has no key `listn`
+     --> lariat.yml:1:1
+      |
+    1 | listn: 127.0.0.1:8470
+      | ^^^^^
+      |
+      = help: did you mean `listen`?
+
+    error[wrong-type]: expected a number, found a string
+     --> lariat.yml:2:24
+      |
+    2 | workers: {concurrency: many}
+      |                        ^^^^
+
+    error[bad-pattern]: word 2 of the topic is empty
+     --> rules/a.yml:3:9
+      |
+    3 |     on: org..x
+      |         ^^^^^^
+
+    error[bad-condition]: unexpected end of input, expected expression
+     --> rules/a.yml:4:24
+      |
+    4 |     when: event.body.x ==
+      |                        ^^
+
+    error[missing-file]: there is no playbook `gone.yml`: neither `playbooks/gone.yml` nor `gone.yml` is in the project
+     --> rules/a.yml:5:21
+      |
+    5 |     run: {playbook: gone.yml}
+      |                     ^^^^^^^^
+      |
+      = help: create `playbooks/gone.yml`
+
+    error[yaml-syntax]: while parsing a node, did not find expected node content
+    --> rules/b.yml:2:1
+
+    6 errors
+    ");
     let json = run(&["check", "--project", project, "--json"], &[])
         .await
         .expect(3)

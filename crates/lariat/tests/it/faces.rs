@@ -131,7 +131,16 @@ async fn events_and_their_verdicts_are_shown() {
         .await
         .expect(0);
     let job = one["items"][0]["job_id"].as_str().unwrap();
-    insta::assert_snapshot!(shown.stdout.replace(job, "JOB"), @r"");
+    insta::assert_snapshot!(shown.stdout.replace(job, "JOB"), @r#"
+    greet  fired  job JOB
+      the topic matches and the condition is true
+      true    msg.name == "world" and msg.colour is defined or not msg.quiet == 1
+        true    msg.name == "world" and msg.colour is defined
+          true    msg.name == "world"  value "world"
+          true    msg.colour is defined  value "red"
+        unknown not msg.quiet == 1
+          unknown msg.quiet == 1  (`msg.quiet` is undefined)
+    "#);
     service
         .lariat(&["explain", "unkeyed"])
         .await

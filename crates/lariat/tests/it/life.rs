@@ -145,8 +145,8 @@ async fn a_store_has_one_owner_and_names_it() {
     let service = Service::start(project.path()).await;
     let mut second = serve(project.path(), &[], &[]);
     let status = second.wait(PATIENCE).await;
-    assert_eq!(Some(3), status.code());
     let said = second.stderr();
+    assert_eq!(Some(3), status.code(), "{said}");
     let pid = format!("pid {}", service.program.pid());
     let address = service.url.strip_prefix("http://").unwrap();
     for word in ["is in use by", &pid, address] {
@@ -173,8 +173,8 @@ async fn a_port_that_is_taken_is_named() {
         &[],
     );
     let status = service.wait(PATIENCE).await;
-    assert_eq!(Some(3), status.code());
     let said = service.stderr();
+    assert_eq!(Some(3), status.code(), "{said}");
     assert!(
         said.contains(&format!("cannot listen on `{address}`")),
         "{said}"
