@@ -153,7 +153,7 @@ impl ProblemCode {
             Self::TooDeep => "an event is nested too deeply",
             Self::UnsupportedMediaType => "the request must be JSON",
             Self::InvalidRules => "the rules have problems; the old ones stay in force",
-            Self::QueueFull => "too many jobs wait already",
+            Self::QueueFull => "too many jobs have not ended yet",
             Self::Internal => "something is wrong on our side",
             Self::Overloaded => "too many requests at once",
             Self::StoreFull => "the disk of the store is full",
@@ -246,7 +246,7 @@ impl Problem {
         match error {
             AcceptError::QueueFull { limit } => Self::new(
                 ProblemCode::QueueFull,
-                format!("{limit} jobs wait already; nothing of the request was accepted"),
+                format!("{limit} jobs have not ended yet; nothing of the request was accepted"),
             )
             .retry_after(retry_after),
             AcceptError::Store(error) => error.into(),

@@ -393,7 +393,7 @@ async fn other_hosts_and_other_sites_are_refused() {
 
 #[tokio::test]
 async fn a_full_queue_is_429_and_accepts_nothing() {
-    let served = serve_with(2, |_| {}).await;
+    let served = serve_with(3, |_| {}).await;
     let event = r#"{"topic": "org.example.keyed", "body": {"key": "k"}}"#;
     let first = served.publish(event).await;
     served
