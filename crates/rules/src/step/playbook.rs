@@ -195,7 +195,7 @@ fn check_playbook(
     if !read_path(reader, node, name) || listing.playbook(name).is_some() {
         return;
     }
-    let hint = match listing.similar(name) {
+    let hint = match similar(reader, listing, name) {
         Some(similar) => format!("did you mean `{similar}`?"),
         None => format!("create `playbooks/{}`", shorten(name)),
     };
@@ -205,6 +205,14 @@ fn check_playbook(
     } else {
         reader.error(Code::MissingFile, node.span, message, Some(hint));
     }
+}
+
+/// A name of the project that was probably meant.
+fn similar<'l>(reader: &Reader<'_>, listing: &'l Listing, name: &str) -> Option<&'l str> {
+    reader
+        .wants_hints()
+        .then(|| listing.similar(name))
+        .flatten()
 }
 
 /// A static value that becomes the value of an option of `ansible-playbook`.
@@ -228,7 +236,7 @@ fn check_inventory(reader: &mut Reader<'_>, node: &Node, text: &str, listing: &L
     if !read_path(reader, node, path) || listing.has_file(path) || listing.has_directory(path) {
         return;
     }
-    let hint = match listing.similar(path) {
+    let hint = match similar(reader, listing, path) {
         Some(similar) => format!("did you mean `{similar}`?"),
         None => "write a file, a directory, or hosts with a comma such as `localhost,`".to_owned(),
     };
@@ -297,13 +305,12 @@ fn read_vault(reader: &mut Reader<'_>, node: &Node, listing: &Listing) -> Option
         return None;
     }
     if !listing.has_file(path) {
+        let hint = similar(reader, listing, path).map(|name| format!("did you mean `{name}`?"));
         reader.error(
             Code::MissingFile,
             node.span,
             format!("there is no file `{}` in the project", shorten(path)),
-            listing
-                .similar(path)
-                .map(|similar| format!("did you mean `{similar}`?")),
+            hint,
         );
         return None;
     }

@@ -6,10 +6,17 @@
 
 use super::{Data, Node, Reader, Span, Style};
 
+/// Behind this column nothing is looked for: nobody reads such a line, and many
+/// problems on it would take too long.
+const MAX_COLUMN: u32 = 10_000;
+
 pub(super) fn locate(reader: &Reader<'_>, node: &Node, offset: usize, len: usize) -> Span {
     let Data::Text(text) = &node.data else {
         return node.span;
     };
+    if node.span.column > MAX_COLUMN || reader.is_full() {
+        return node.span;
+    }
     let Some(before) = text.get(..offset) else {
         return node.span;
     };

@@ -12,6 +12,8 @@ use crate::{code::Code, suggest::nearest};
 
 /// Findings that are kept of one file.
 const MAX_FINDINGS: usize = 1_000;
+/// Findings for which similar names are looked for in a large project.
+const MAX_HINTS: usize = 100;
 /// Characters of a source line that a finding carries.
 const MAX_SOURCE: usize = 1_000;
 
@@ -71,6 +73,11 @@ impl<'t> Reader<'t> {
             .trim_end_matches(['\n', '\r'])
     }
 
+    /// The first line with more than `limit` bytes.
+    pub(super) fn first_longer_than(&self, limit: usize) -> Option<usize> {
+        (1..=self.lines.len()).find(|number| self.line(*number).len() > limit)
+    }
+
     pub(super) fn line_count(&self) -> usize {
         self.lines.len()
     }
@@ -85,6 +92,17 @@ impl<'t> Reader<'t> {
         self.findings
             .sort_by_key(|finding| (finding.line, finding.column));
         self.findings
+    }
+
+    /// Whether it is still worth looking for a similar name.
+    pub(crate) fn wants_hints(&self) -> bool {
+        self.findings.len() < MAX_HINTS
+    }
+
+    /// Whether further findings would not be kept, so that looking for hints
+    /// is in vain.
+    pub(crate) fn is_full(&self) -> bool {
+        self.findings.len() > MAX_FINDINGS
     }
 
     pub fn has_errors(&self) -> bool {
@@ -444,6 +462,9 @@ impl<'n> Mapping<'n> {
     pub fn finish(self, reader: &mut Reader<'_>, later: &[&str]) {
         for entry in self.entries {
             let key = entry.key.as_str();
+            if reader.is_full() {
+                return;
+            }
             if self.known.contains(&key) {
                 continue;
             }

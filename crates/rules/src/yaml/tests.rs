@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::{Data, Node, Reader, parse_duration, parse_size};
 
 fn problems(reader: Reader<'_>) -> String {
@@ -244,5 +246,77 @@ fn durations_and_sizes_have_units() {
     assert_eq!(Ok(5_000), parse_size("5kB"));
     for text in ["1", "1mib", "MiB", "18446744073709551615GiB"] {
         assert!(parse_size(text).is_err(), "{text:?}");
+    }
+}
+
+/// Pieces of which YAML is made, and what breaks it.
+const PIECES: [&str; 40] = [
+    "a",
+    "b: ",
+    "- ",
+    "? ",
+    ": ",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\t",
+    "\"",
+    "'",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "|",
+    ">",
+    "|-2",
+    "&x ",
+    "*x",
+    "!t ",
+    "!!str ",
+    "<<: ",
+    "#",
+    " #",
+    "---",
+    "...",
+    "%YAML 1.2\n",
+    "%TAG ! x\n",
+    "\\",
+    "\\x4",
+    "\\u00e9",
+    "é",
+    "\r",
+    "\u{85}",
+    "\u{2028}",
+    "1e5",
+    "~",
+    "{{ x }}",
+];
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(picks in prop::collection::vec(0..PIECES.len(), 0..40)) {
+        let text: String = picks.iter().map(|pick| PIECES[*pick]).collect();
+        let mut reader = Reader::new("x.yml", &text);
+        let node = reader.parse();
+        if let Some(node) = &node {
+            walk(&reader, node);
+        }
+        prop_assert_eq!(node.is_none(), node.is_none() && reader.has_errors());
+    }
+}
+
+/// Every part of every scalar has a place in the file.
+fn walk(reader: &Reader<'_>, node: &Node) {
+    match &node.data {
+        Data::Null | Data::Bool(_) | Data::Number(_) => {}
+        Data::Text(text) => {
+            for (at, c) in text.char_indices() {
+                let span = reader.locate(node, at, c.len_utf8());
+                assert!(span.line >= node.span.line && span.width >= 1);
+            }
+        }
+        Data::List(items) => items.iter().for_each(|item| walk(reader, item)),
+        Data::Mapping(entries) => entries.iter().for_each(|entry| walk(reader, &entry.value)),
     }
 }

@@ -17,11 +17,15 @@ const MAX_BYTES: usize = 10 << 20;
 /// Levels of lists and mappings.
 const MAX_DEPTH: usize = 64;
 /// Values in one file.
-const MAX_NODES: usize = 3_000_000;
+const MAX_NODES: usize = 1_500_000;
+/// Bytes of one line. The parser looks ahead as far as a line goes.
+const MAX_LINE: usize = 1 << 20;
 /// What anchors and aliases may copy, in bytes, roughly.
 const MAX_COPIED: usize = 4 << 20;
 /// From this many keys on, a mapping looks its keys up in a set.
 const MANY_KEYS: usize = 24;
+/// Keys among which the first of two equal ones is looked for.
+const MAX_SEARCH: usize = 1_000;
 
 /// Parses the reader's text; `None` when it is no usable YAML, which is then
 /// recorded. An empty document is [`Data::Null`].
@@ -34,6 +38,15 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Node> {
             START,
             message,
             Some("split it into several files".to_owned()),
+        );
+        return None;
+    }
+    if let Some(line) = reader.first_longer_than(MAX_LINE) {
+        reader.error(
+            Code::YamlLimit,
+            span_at(line, 1, 1),
+            format!("the line has more than {MAX_LINE} bytes"),
+            Some("break it into several lines".to_owned()),
         );
         return None;
     }
@@ -463,7 +476,11 @@ fn read_key(
         !seen.insert(text.clone())
     };
     if is_duplicate {
-        let first = entries.iter().find(|entry| entry.key == text);
+        // In a mapping of a million keys the search would take too long.
+        let first = entries
+            .iter()
+            .take(MAX_SEARCH)
+            .find(|entry| entry.key == text);
         let hint = first.map(|entry| format!("it stands on line {} already", entry.key_span.line));
         reader.error(
             Code::DuplicateKey,
