@@ -122,9 +122,10 @@ async fn start(
         clock: Arc::clone(&clock),
         faults,
     };
-    let parts = plan.assemble().await.map_err(|error| {
-        Failure::new(Exit::Configuration, error).context("cannot open the store")
-    })?;
+    let parts = plan
+        .assemble()
+        .await
+        .map_err(|error| Failure::unexpected(error).context("cannot open the store"))?;
     let listener = bound.map_err(|error| cannot_listen(config.listen, error))?;
     let engine = Engine::start(parts).await.map_err(|error| match error {
         StartError::Diagnostics(findings) => {
@@ -152,7 +153,7 @@ fn cannot_listen(address: SocketAddr, error: io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => "ports below 1024 are for the administrator",
         _ => "`listen` in lariat.yml or `--listen` says where",
     };
-    Failure::new(Exit::Configuration, error)
+    Failure::unexpected(error)
         .context(format!("cannot listen on `{address}`"))
         .hint(hint)
 }

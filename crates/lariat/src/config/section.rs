@@ -12,19 +12,14 @@ use crate::config::{
 };
 
 /// Keys of the file that a later version will have.
-const LATER: [&str; 12] = [
+const LATER: [&str; 7] = [
     "sources",
     "sinks",
     "routes",
     "accounts",
-    "catalog",
     "subscriptions",
     "destinations",
     "tokens",
-    "tls",
-    "metrics",
-    "templates",
-    "include",
 ];
 
 pub(super) fn root(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
@@ -99,7 +94,7 @@ fn workers(reader: &mut Reader<'_>, node: &Node, workers: &mut Workers) {
         workers.lease = lease;
         workers.renew = lease / 3;
     }
-    section.finish(reader, &["account", "labels", "queues"]);
+    section.finish(reader, &[]);
 }
 
 fn retention(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
@@ -161,7 +156,7 @@ fn limits(reader: &mut Reader<'_>, node: &Node, limits: &mut Limits) {
             Some("`request` is at least `event`".to_owned()),
         );
     }
-    section.finish(reader, &["output"]);
+    section.finish(reader, &[]);
 }
 
 fn ansible(reader: &mut Reader<'_>, node: &Node, playbook_command: &mut String) {
@@ -185,7 +180,7 @@ fn ansible(reader: &mut Reader<'_>, node: &Node, playbook_command: &mut String) 
             *playbook_command = text.to_owned();
         }
     }
-    section.finish(reader, &["warm", "environment"]);
+    section.finish(reader, &["warm"]);
 }
 
 fn log(reader: &mut Reader<'_>, node: &Node, log: &mut Log) {
@@ -204,7 +199,7 @@ fn log(reader: &mut Reader<'_>, node: &Node, log: &mut Log) {
     {
         log.level = level;
     }
-    section.finish(reader, &["file"]);
+    section.finish(reader, &[]);
 }
 
 fn count(

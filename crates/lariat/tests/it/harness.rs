@@ -113,7 +113,10 @@ impl Service {
     }
 
     pub(crate) async fn start_with(project: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut program = serve(project, args, env);
+        let project = project.to_str().unwrap();
+        let mut all = vec!["serve", "--project", project, "--listen", "127.0.0.1:0"];
+        all.extend_from_slice(args);
+        let mut program = Program::start(Path::new(BINARY), &all, env);
         let url = program.wait_listening(PATIENCE).await;
         Self { program, url }
     }
@@ -128,14 +131,6 @@ impl Service {
         args.push("--json");
         self.lariat(&args).await.expect(0).json()
     }
-}
-
-/// Starts a service without waiting for anything.
-pub(crate) fn serve(project: &Path, args: &[&str], env: &[(&str, &str)]) -> Program {
-    let project = project.to_str().unwrap();
-    let mut all = vec!["serve", "--project", project, "--listen", "127.0.0.1:0"];
-    all.extend_from_slice(args);
-    Program::start(Path::new(BINARY), &all, env)
 }
 
 /// PATH with the directory of `playbook` in front.

@@ -8,7 +8,7 @@ use testkit::{
     process::{wait_gone, wait_until},
 };
 
-use crate::harness::{PATIENCE, Service, project, serve};
+use crate::harness::{PATIENCE, Ran, Service, project, run};
 
 /// A job that goes on until the file `go` is there.
 const WAIT: &str = r#"#!/bin/sh
@@ -143,15 +143,10 @@ async fn an_interrupted_command_is_held_for_a_person() {
 async fn a_store_has_one_owner_and_names_it() {
     let project = waiting_project("retry");
     let service = Service::start(project.path()).await;
-    let mut second = serve(project.path(), &[], &[]);
-    let status = second.wait(PATIENCE).await;
-    let said = second.stderr();
-    assert_eq!(Some(3), status.code(), "{said}");
+    let second = serve_to_its_end(&project, "127.0.0.1:0").await.expect(1);
     let pid = format!("pid {}", service.program.pid());
     let address = service.url.strip_prefix("http://").unwrap();
-    for word in ["is in use by", &pid, address] {
-        assert!(said.contains(word), "`{word}` is missing: {said}");
-    }
+    second.says("is in use by").says(&pid).says(address);
     // The first has not noticed.
     service.lariat(&["status"]).await.expect(0);
 }
@@ -161,24 +156,17 @@ async fn a_port_that_is_taken_is_named() {
     let project = waiting_project("retry");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let mut service = testkit::Program::start(
-        std::path::Path::new(crate::harness::BINARY),
-        &[
-            "serve",
-            "--project",
-            project.path().to_str().unwrap(),
-            "--listen",
-            &address,
-        ],
-        &[],
-    );
-    let status = service.wait(PATIENCE).await;
-    let said = service.stderr();
-    assert_eq!(Some(3), status.code(), "{said}");
-    assert!(
-        said.contains(&format!("cannot listen on `{address}`")),
-        "{said}"
-    );
+    serve_to_its_end(&project, &address)
+        .await
+        .expect(1)
+        .says(&format!("cannot listen on `{address}`"));
+}
+
+/// A service that is not expected to get far.
+async fn serve_to_its_end(project: &TempProject, address: &str) -> Ran {
+    let project = project.path().to_str().unwrap();
+    let args = ["serve", "--project", project, "--listen", address];
+    run(&args, &[]).await
 }
 
 #[tokio::test]
