@@ -231,7 +231,7 @@ impl SqliteStore {
         max_pages: Option<u32>,
     ) -> Result<Self, OpenError> {
         make_directory(path)?;
-        let lock = OwnerLock::take(path, &options.owner)?;
+        let lock = OwnerLock::take(path, &options.owner).await?;
         make_file(path)?;
         let connect = connect_options(path, max_pages);
         let mut conn = prepare(path, &connect).await?;

@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "tests start programs and say what is wrong by panicking"
 )]
@@ -15,3 +16,4 @@ mod harness;
 mod hostile;
 mod life;
 mod publish;
+mod sweep;

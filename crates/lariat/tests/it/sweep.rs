@@ -16,21 +16,23 @@ use load::Load;
 use model::fault::FaultPoint;
 use nix::sys::signal::Signal;
 use server::Server;
+use testkit::process::{processes_with, wait_gone, wait_until};
 
 /// Leases are short, so that being stopped past one takes seconds.
 const CONFIG: &str = "store: sqlite:lariat.db\n\
     workers: {concurrency: 4, lease: 2s}\n\
-    retention: {events: 30d, output: 30d, every: 1s}\n";
+    retention: {every: 1s}\n";
 
 /// How long anything here may take before it counts as never.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long everything that was accepted may take to end.
+const SETTLING: Duration = Duration::from_secs(600);
+
 fn rules(runs: &Path) -> String {
     let runs = runs.display();
     let step = |seconds: &str| {
-        format!(
-            "{{command: [sh, work.sh, \"{seconds}\"], env: {{RUNS: \"{runs}\"}}, grace: 1s}}"
-        )
+        format!("{{command: [sh, work.sh, \"{seconds}\"], env: {{RUNS: \"{runs}\"}}, grace: 1s}}")
     };
     let (short, slow, long) = (step("0.01"), step("2"), step("60"));
     format!(
@@ -51,6 +53,7 @@ const WORK: &str = r#"
 exec 9>>"$RUNS/$LARIAT_JOB.lock"
 flock -n 9 || echo "overlap $LARIAT_JOB $LARIAT_ATTEMPT" >>"$RUNS/log"
 echo "start $LARIAT_JOB $LARIAT_ATTEMPT" >>"$RUNS/log"
+echo "working on $LARIAT_EVENT_ID"
 case $LARIAT_JOB in *[048c]) setsid sleep 60 & ;; esac
 if [ "$1" = 60 ] && [ "$LARIAT_ATTEMPT" != 1 ]; then set -- 0; fi
 sleep "$1"
@@ -99,11 +102,15 @@ impl Sweep {
     async fn every_fault_point(&mut self) {
         for point in FaultPoint::ALL {
             // Something is always left running, for recovery to find.
-            let nth = if point == FaultPoint::BeforeAcceptCommit { 5 } else { 1 };
+            let nth = if point == FaultPoint::BeforeAcceptCommit {
+                5
+            } else {
+                1
+            };
             let fault = format!("{}:{nth}", point.as_str());
             match Server::start(&self.project, &["--fault", &fault]).await {
-                None => {}
-                Some(mut server) => {
+                Err(_) => {}
+                Ok(mut server) => {
                     self.provoke(point, &server).await;
                     let died = self.load.until_it_dies(&mut server, PATIENCE).await;
                     assert!(died, "fault point `{}` was never reached", point.as_str());
@@ -142,9 +149,9 @@ impl Sweep {
         for _ in 0..moments {
             let mut server = Server::start(&self.project, &[])
                 .await
-                .expect("a server without faults starts");
+                .unwrap_or_else(|said| panic!("a server without faults starts: {said}"));
             let moment = Duration::from_millis(self.load.dice(400));
-            self.load.run_for(&server, moment).await;
+            self.load.run_for(&mut server, moment).await;
             server.kill().await;
             self.count_orphans().await;
         }
@@ -155,22 +162,20 @@ impl Sweep {
     async fn stopped_past_the_lease(&mut self, times: usize) {
         let mut server = Server::start(&self.project, &[])
             .await
-            .expect("a server without faults starts");
+            .unwrap_or_else(|said| panic!("a server without faults starts: {said}"));
+        server.all_jobs_ended(SETTLING).await;
         for _ in 0..times {
             let event = self.load.publish(&server, "long").await;
             let job = server.only_job(&event).await;
-            server
-                .wait_for_job(&job, "running", PATIENCE)
-                .await;
-            assert!(
-                server::wait_until(PATIENCE, || !server::processes_of(&job).is_empty()).await,
-                "the long job never started"
-            );
+            server.wait_for_job(&job, "running", PATIENCE).await;
+            let marker = format!("LARIAT_JOB={job}");
+            wait_until("the long job runs", PATIENCE, async || {
+                !processes_with(&marker).is_empty()
+            })
+            .await;
             server.signal(Signal::SIGSTOP);
-            assert!(
-                server::wait_until(PATIENCE, || server::processes_of(&job).is_empty()).await,
-                "the guard did not end the job of a stopped worker"
-            );
+            // Its guard ends it, though nobody tells the guard to.
+            wait_gone(&marker, PATIENCE).await;
             server.signal(Signal::SIGCONT);
             server.wait_for_job(&job, "succeeded", PATIENCE).await;
         }
@@ -180,23 +185,24 @@ impl Sweep {
 
     /// Nothing of a dead worker may be running after a moment.
     async fn count_orphans(&mut self) {
-        let marker = self.project.to_string_lossy().into_owned();
-        let gone = server::wait_until(Duration::from_secs(5), || {
-            server::processes_of(&marker).is_empty()
-        })
-        .await;
-        if !gone {
-            self.orphans += server::processes_of(&marker).len();
+        let marker = format!("RUNS={}/runs", self.project.display());
+        let start = std::time::Instant::now();
+        let mut tick = tokio::time::interval(Duration::from_millis(20));
+        let mut left = processes_with(&marker);
+        while !left.is_empty() && start.elapsed() < Duration::from_secs(5) {
+            tick.tick().await;
+            left = processes_with(&marker);
         }
+        self.orphans += left.len();
     }
 
     /// Lets everything end, and counts.
     async fn settle(&mut self, runs: &Path) -> Account {
         let mut server = Server::start(&self.project, &[])
             .await
-            .expect("a server without faults starts");
+            .unwrap_or_else(|said| panic!("a server without faults starts: {said}"));
         self.load.resend(&server).await;
-        let jobs = server.all_jobs_ended(Duration::from_secs(300)).await;
+        let jobs = server.all_jobs_ended(SETTLING).await;
         let log = fs_err::read_to_string(runs.join("log")).unwrap_or_default();
         let mut by_event: BTreeMap<String, Vec<serde_json::Value>> = BTreeMap::new();
         for job in &jobs {

@@ -23,6 +23,9 @@ use super::OpenError;
 /// How often a lock that others hold is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a lock of a process that has just died may linger.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 /// Longest text of an owner that is read back.
 const OWNER_MAX: u64 = 4096;
 
@@ -51,19 +54,19 @@ fn open(path: &Path) -> Result<File, OpenError> {
 }
 
 impl OwnerLock {
-    /// Takes the lock, or says who has it.
-    pub(crate) fn take(store: &Path, owner: &str) -> Result<Self, OpenError> {
+    /// Takes the lock, or says who has it. A child that a killed owner had
+    /// just forked holds it for the moment until it executes its program:
+    /// that is waited for.
+    pub(crate) async fn take(store: &Path, owner: &str) -> Result<Self, OpenError> {
         let path = beside(store, ".lock");
-        let file = open(&path)?;
-        let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => file,
-            Err((file, Errno::EWOULDBLOCK)) => {
+        let mut file = match exclusively(&path, open(&path)?, LETTING_GO).await? {
+            Held::Mine(file) => file,
+            Held::ByOthers(file) => {
                 return Err(OpenError::Owned {
                     path: store.to_owned(),
                     by: owner_of(&file),
                 });
             }
-            Err((_, errno)) => return Err(OpenError::of_file(&path, errno.into())),
         };
         write_owner(&mut file, owner).map_err(|source| OpenError::of_file(&path, source))?;
         Ok(Self { _file: file })
@@ -92,20 +95,30 @@ pub(crate) async fn earlier_guards_are_gone(
     patience: Duration,
 ) -> Result<bool, OpenError> {
     let path = beside(store, ".guards");
-    let mut file = open(&path)?;
+    match exclusively(&path, open(&path)?, patience).await? {
+        Held::Mine(_lock) => Ok(true),
+        Held::ByOthers(_) => Ok(false),
+    }
+}
+
+/// A lock file after it was tried for a while.
+enum Held {
+    Mine(Flock<File>),
+    ByOthers(File),
+}
+
+/// Locks a file, waiting up to `patience` for those who hold it.
+async fn exclusively(path: &Path, mut file: File, patience: Duration) -> Result<Held, OpenError> {
     let waited = tokio::time::sleep(patience);
     tokio::pin!(waited);
     loop {
         file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => {
-                drop(lock);
-                return Ok(true);
-            }
+            Ok(lock) => return Ok(Held::Mine(lock)),
             Err((file, Errno::EWOULDBLOCK)) => file,
-            Err((_, errno)) => return Err(OpenError::of_file(&path, errno.into())),
+            Err((_, errno)) => return Err(OpenError::of_file(path, errno.into())),
         };
         tokio::select! {
-            () = &mut waited => return Ok(false),
+            () = &mut waited => return Ok(Held::ByOthers(file)),
             () = tokio::time::sleep(PAUSE) => {}
         }
     }

@@ -54,13 +54,14 @@ impl Drop for Server {
 }
 
 /// A project with `count` rules, of which `firing` match what [`event`] makes.
-/// Its jobs wait in the queue: none is run while intake is measured.
+/// The first job sleeps and the others wait for it: what is measured is intake
+/// alone.
 pub(crate) fn project(count: usize, firing: usize) -> Result<TempDir> {
     let dir = tempfile::tempdir_in(target())?;
     write(
         dir.path(),
         "lariat.yml",
-        "store: sqlite:lariat.db\nworkers: {concurrency: 0}\nlimits: {queue: 10000000}\n",
+        "store: sqlite:lariat.db\nworkers: {concurrency: 1}\nlimits: {queue: 10000000}\n",
     )?;
     let mut rules = vec!["rules:\n".to_owned()];
     for number in 0..count {
@@ -83,7 +84,7 @@ pub(crate) fn project(count: usize, firing: usize) -> Result<TempDir> {
         rules.push(format!(
             "  - name: rule-{number}\n    on: {topic}\n    \
              when: event.body.status == '{status}' and event.body.number >= {number}\n    \
-             run: {{command: [\"true\"]}}\n"
+             run: {{command: [sleep, \"86400\"]}}\n"
         ));
     }
     write(dir.path(), "rules/bench.yml", &rules.concat())?;

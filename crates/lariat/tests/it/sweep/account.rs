@@ -55,7 +55,9 @@ impl Account {
         }
         for job in jobs {
             if job["state"] != "succeeded" {
-                account.not_succeeded.insert(format!("{} is {}", job["id"], job["state"]));
+                account
+                    .not_succeeded
+                    .insert(format!("{} is {}", job["id"], job["state"]));
             }
             if job["attempts"].as_array().is_some_and(|all| all.len() > 1) {
                 account.run_again += 1;
@@ -95,10 +97,12 @@ impl Account {
             for attempt in starts.get(id).into_iter().flatten() {
                 let same = starts[id].iter().filter(|other| *other == attempt).count();
                 if same > steps {
-                    self.doubled.insert(format!("{id} attempt {attempt} ran {same} times"));
+                    self.doubled
+                        .insert(format!("{id} attempt {attempt} ran {same} times"));
                 }
                 if *attempt > last as u64 {
-                    self.doubled.insert(format!("{id} ran after attempt {last}, its last"));
+                    self.doubled
+                        .insert(format!("{id} ran after attempt {last}, its last"));
                 }
             }
         }
@@ -123,7 +127,8 @@ impl Account {
             if let Some((before, other)) = newest.get(key)
                 && before > index
             {
-                self.out_of_order.insert(format!("{id} began before {other}"));
+                self.out_of_order
+                    .insert(format!("{id} began before {other}"));
             }
             newest.insert(key, (*index, id));
         }
@@ -132,10 +137,25 @@ impl Account {
     pub(crate) fn assert_clean(&self) {
         assert!(self.lost.is_empty(), "lost: {:#?}", self.lost);
         assert!(self.doubled.is_empty(), "doubled: {:#?}", self.doubled);
-        assert!(self.overlapping.is_empty(), "overlapping: {:#?}", self.overlapping);
-        assert!(self.not_succeeded.is_empty(), "not succeeded: {:#?}", self.not_succeeded);
-        assert!(self.out_of_order.is_empty(), "out of order: {:#?}", self.out_of_order);
-        assert!(self.run_again > 0, "no kill fell into a running job: the sweep shows nothing");
+        assert!(
+            self.overlapping.is_empty(),
+            "overlapping: {:#?}",
+            self.overlapping
+        );
+        assert!(
+            self.not_succeeded.is_empty(),
+            "not succeeded: {:#?}",
+            self.not_succeeded
+        );
+        assert!(
+            self.out_of_order.is_empty(),
+            "out of order: {:#?}",
+            self.out_of_order
+        );
+        assert!(
+            self.run_again > 0,
+            "no kill fell into a running job: the sweep shows nothing"
+        );
     }
 }
 

@@ -48,16 +48,22 @@ impl Load {
         id
     }
 
-    /// Load until the moment has come.
-    pub(crate) async fn run_for(&mut self, server: &Server, moment: Duration) {
+    /// A few rounds of load, until the moment has come: what is asked for is
+    /// what can be worked off, so that a kill finds every kind of moment.
+    pub(crate) async fn run_for(&mut self, server: &mut Server, moment: Duration) {
+        const ROUNDS: usize = 6;
         let start = Instant::now();
-        while start.elapsed() < moment {
+        for _ in 0..ROUNDS {
             let rest = moment.saturating_sub(start.elapsed());
             // The kill falls into a request as often as between two.
-            if tokio::time::timeout(rest, self.round(server)).await.is_err() {
+            if tokio::time::timeout(rest, self.round(server))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
+        server.wait(moment.saturating_sub(start.elapsed())).await;
     }
 
     /// Load until the process has ended by itself; whether it did in time.
@@ -84,7 +90,10 @@ impl Load {
         for chunk in events.chunks(100) {
             self.send(server, chunk.to_vec()).await;
         }
-        assert!(self.unanswered.is_empty(), "a healthy server refused events");
+        assert!(
+            self.unanswered.is_empty(),
+            "a healthy server refused events"
+        );
     }
 
     async fn round(&mut self, server: &Server) {

@@ -23,8 +23,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `None` when it ended before it listened, as a fault may make it.
-    pub(crate) async fn start(project: &Path, args: &[&str]) -> Option<Self> {
+    /// An error with what it said when it ended before it listened, as a
+    /// fault may make it.
+    pub(crate) async fn start(project: &Path, args: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lariat"))
             .args(["serve", "--listen", "127.0.0.1:0", "--project"])
             .arg(project)
@@ -35,20 +36,23 @@ impl Server {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
         while let Some(line) = lines.next_line().await.unwrap_or_default() {
+            said.push_str(&line);
+            said.push('\n');
             if let Some(url) = line.strip_prefix("listening on ") {
                 let url = url.trim().to_owned();
                 // Somebody must read on, or the server stops when it talks.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Some(Self {
+                return Ok(Self {
                     child,
                     url,
                     client: client(),
                 });
             }
         }
-        child.wait().await.unwrap();
-        None
+        let status = child.wait().await.unwrap();
+        Err(format!("it ended with {status} and said:\n{said}"))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -145,36 +149,4 @@ fn client() -> reqwest::Client {
         .timeout(Duration::from_secs(10))
         .build()
         .unwrap()
-}
-
-/// Waits for a condition; `false` when it does not come in time.
-pub(crate) async fn wait_until(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    let mut tick = tokio::time::interval(Duration::from_millis(20));
-    while start.elapsed() < patience {
-        tick.tick().await;
-        if condition() {
-            return true;
-        }
-    }
-    false
-}
-
-/// Processes of jobs whose environment has `marker`. The guards and the
-/// server do not count: the marker of a job is in its own environment.
-pub(crate) fn processes_of(marker: &str) -> Vec<u32> {
-    let Ok(entries) = fs_err::read_dir("/proc") else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok())
-        .filter(|pid| {
-            let Ok(environ) = fs_err::read(format!("/proc/{pid}/environ")) else {
-                return false;
-            };
-            let environ = String::from_utf8_lossy(&environ);
-            environ.contains("LARIAT_JOB=") && environ.contains(marker)
-        })
-        .collect()
 }
