@@ -564,7 +564,7 @@ fn attempt_view(attempt: &Attempt, now: Timestamp) -> AttemptView {
             .outcome
             .as_ref()
             .map(model::job::Outcome::summary)
-            .filter(|summary| !summary.is_empty()),
+            .filter(|summary| !summary.is_empty() && !is_said(attempt, summary)),
         worker: attempt.worker.to_string(),
         started: Moment::new(attempt.started, now),
         duration: between(attempt.started, attempt.finished.unwrap_or(now)),
@@ -577,10 +577,21 @@ fn attempt_view(attempt: &Attempt, now: Timestamp) -> AttemptView {
                 badge: step_badge(step.state),
                 duration: between(step.started, step.finished.unwrap_or(now)),
                 exit: step.exit.map(|exit| exit.to_string()),
-                summary: step.summary.clone().filter(|summary| !summary.is_empty()),
+                summary: step.summary.clone().filter(|summary| {
+                    let exit = step.exit.map(|exit| exit.to_string());
+                    !summary.is_empty() && exit.as_ref() != Some(summary)
+                }),
             })
             .collect(),
     }
+}
+
+/// Whether its last step says the same.
+fn is_said(attempt: &Attempt, summary: &str) -> bool {
+    attempt.steps.last().is_some_and(|step| {
+        let exit = step.exit.map(|exit| exit.to_string());
+        step.summary.as_deref() == Some(summary) || exit.as_deref() == Some(summary)
+    })
 }
 
 fn output_view(output: &Output) -> OutputView {

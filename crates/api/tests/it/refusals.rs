@@ -1,5 +1,7 @@
 //! Requests that are refused: each with its status, its code and its fields.
 
+use std::fmt::Write as _;
+
 use crate::harness::{Reply, Served, serve, serve_with};
 
 /// `expect` is `status code`, then `index/field` of each error.
@@ -18,7 +20,7 @@ fn check_problem(reply: &Reply, expect: &str, what: &str) {
             index => index.to_string(),
         };
         let field = error["field"].as_str().unwrap_or("-");
-        shown.push_str(&format!(" {index}/{field}"));
+        write!(shown, " {index}/{field}").unwrap();
         assert!(!error["message"].as_str().unwrap().is_empty(), "{what}");
     }
     assert_eq!(expect, shown, "{what}: {problem}");
