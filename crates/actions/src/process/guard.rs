@@ -8,6 +8,7 @@
 //! of them is dead.
 
 use std::{
+    collections::HashSet,
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     process::ExitCode,
@@ -216,7 +217,9 @@ struct Watch<'a> {
     program_ended: bool,
     phase: Phase,
     deadline: i64,
-    /// The polite signal was not enough.
+    /// Who got the polite signal.
+    asked: HashSet<Pid>,
+    /// It was not enough.
     killed: bool,
     /// Between two rounds of killing.
     pause_ms: i64,
@@ -241,6 +244,7 @@ impl<'a> Watch<'a> {
             program_ended: false,
             phase: Phase::Running,
             deadline: task.deadline_ms,
+            asked: HashSet::new(),
             killed: false,
             pause_ms: 1,
             orders,
@@ -325,10 +329,23 @@ impl<'a> Watch<'a> {
             Phase::Killing => Phase::Killing,
         };
         let all = tree::descendants(Pid::this());
-        tree::signal_all(&all, Signal::SIGTERM);
-        // Who is stopped cannot act on it otherwise.
-        tree::signal_all(&all, Signal::SIGCONT);
+        self.ask(&all);
         Ok(all.len())
+    }
+
+    /// Who was just being forked was not seen, and its parent may be dead now.
+    /// A child of one who lives is left alone: it may be what tidies up.
+    fn ask_orphans(&mut self) {
+        let mut orphans = tree::children(Pid::this());
+        orphans.retain(|pid| !self.asked.contains(pid));
+        self.ask(&orphans);
+    }
+
+    fn ask(&mut self, pids: &[Pid]) {
+        tree::signal_all(pids, Signal::SIGTERM);
+        // Who is stopped cannot act on it otherwise.
+        tree::signal_all(pids, Signal::SIGCONT);
+        self.asked.extend(pids);
     }
 
     fn look_at_the_clock(&mut self) -> io::Result<()> {
@@ -352,7 +369,12 @@ impl<'a> Watch<'a> {
     fn wait(&mut self) -> io::Result<()> {
         let next = match self.phase {
             Phase::Running => self.deadline,
-            Phase::Ending { kill_at } => kill_at.min(self.deadline),
+            Phase::Ending { kill_at } => {
+                self.ask_orphans();
+                // Nobody tells us of orphans whose parent was not our child.
+                let again = now()?.saturating_add(250);
+                kill_at.min(self.deadline).min(again)
+            }
             Phase::Killing => {
                 Self::strike();
                 // Soon again: somebody may have forked while we looked. Less

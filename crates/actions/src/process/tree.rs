@@ -94,6 +94,15 @@ fn descendants_in(all: &[Process], root: Pid) -> Vec<Pid> {
     found
 }
 
+/// The children of `parent` who are alive.
+pub(super) fn children(parent: Pid) -> Vec<Pid> {
+    processes()
+        .into_iter()
+        .filter(|process| process.parent == parent.as_raw() && !process.is_dead)
+        .map(|process| Pid::from_raw(process.pid))
+        .collect()
+}
+
 /// The process groups of everybody below `root`, that of `root` excepted: a
 /// signal to a group reaches those of its members that are just being forked.
 /// No group of ours has members of others, since the guard leads a session.
