@@ -3,8 +3,8 @@
 use engine::Status;
 use model::{
     clock::Timestamp,
-    event::{Event, RecordedEvent, Severity},
-    job::{Attempt, Job, JobState, StepState},
+    event::{Event, RecordedEvent},
+    job::{Attempt, Job, JobState},
     json::Object,
     page::Cursor,
     ports::Output,
@@ -13,9 +13,13 @@ use model::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::view::time::{ago, between};
+use self::{
+    badge::{Badge, job_badge, outcome_badge, severity_badge, step_badge, verdict_badge},
+    time::{ago, between},
+};
 use crate::problem::Problem;
 
+mod badge;
 mod time;
 
 /// Characters of a body that are shown; the API has the rest.
@@ -47,81 +51,6 @@ impl Moment {
             absolute: at.to_string(),
         }
     }
-}
-
-/// A word with a colour: `good`, `bad`, `busy`, `idle` or `plain`.
-#[derive(Debug, Serialize)]
-struct Badge {
-    text: &'static str,
-    tone: &'static str,
-}
-
-fn job_badge(state: JobState) -> Badge {
-    Badge {
-        text: state.as_str(),
-        tone: match state {
-            JobState::Succeeded => "good",
-            JobState::Failed => "bad",
-            JobState::Held | JobState::Retrying => "warn",
-            JobState::Running => "busy",
-            JobState::Waiting | JobState::Queued | JobState::Cancelled => "plain",
-        },
-    }
-}
-
-fn step_badge(state: StepState) -> Badge {
-    Badge {
-        text: state.as_str(),
-        tone: match state {
-            StepState::Succeeded => "good",
-            StepState::Failed | StepState::TimedOut | StepState::Unstartable => "bad",
-            StepState::Lost => "warn",
-            StepState::Running => "busy",
-            StepState::Cancelled | StepState::Skipped => "plain",
-        },
-    }
-}
-
-fn outcome_badge(attempt: &Attempt) -> Badge {
-    let Some(outcome) = &attempt.outcome else {
-        return step_badge(StepState::Running);
-    };
-    use model::job::Outcome;
-    let tone = match outcome {
-        Outcome::Succeeded { .. } => "good",
-        Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Unstartable { .. } => "bad",
-        Outcome::Cancelled { .. } => "plain",
-        Outcome::Lost { .. } => "warn",
-    };
-    Badge {
-        text: outcome.as_str(),
-        tone,
-    }
-}
-
-fn verdict_badge(verdict: Verdict) -> Badge {
-    Badge {
-        text: verdict.as_str(),
-        tone: match verdict {
-            Verdict::Fired => "good",
-            Verdict::Error => "bad",
-            Verdict::Suppressed => "warn",
-            Verdict::Duplicate | Verdict::NoMatch => "plain",
-        },
-    }
-}
-
-fn severity_badge(severity: Severity) -> Option<Badge> {
-    let tone = match severity {
-        Severity::Info => return None,
-        Severity::Debug => "plain",
-        Severity::Warning => "warn",
-        Severity::Error => "bad",
-    };
-    Some(Badge {
-        text: severity.as_str(),
-        tone,
-    })
 }
 
 /// The line at the top of every page.
