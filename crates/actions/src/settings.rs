@@ -1,7 +1,12 @@
 //! What every action is told when it is made. Nothing here is read from the
 //! environment: the configuration loader passes it in.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{self, PathBuf},
+    sync::Arc,
+};
 
 use model::clock::Clock;
 use nix::unistd::{Uid, User};
@@ -49,6 +54,19 @@ impl ActionSettings {
             playbook_command: "ansible-playbook".to_owned(),
         }
     }
+}
+
+impl ActionSettings {
+    /// A guard works in `/`: paths that begin at our directory are made whole.
+    pub(crate) fn absolute(mut self) -> Self {
+        self.runtime_dir = whole(self.runtime_dir);
+        self.guard_lock = self.guard_lock.map(whole);
+        self
+    }
+}
+
+fn whole(path: PathBuf) -> PathBuf {
+    path::absolute(&path).unwrap_or(path)
 }
 
 impl fmt::Debug for ActionSettings {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use model::action::{PlaybookCall, StepContext};
@@ -18,7 +18,7 @@ pub(super) fn find(settings: &ActionSettings) -> Result<PathBuf, String> {
     const REMEDY: &str = "install ansible-core (`apt install ansible-core`, or `pip install ansible-core`), or set `ansible.playbook_command`";
     let command = settings.playbook_command.as_str();
     if command.contains('/') {
-        let path = PathBuf::from(command);
+        let path = path::absolute(command).map_err(|error| error.to_string())?;
         return if place::is_executable(&path) {
             Ok(path)
         } else {
