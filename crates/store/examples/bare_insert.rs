@@ -6,7 +6,6 @@
 //! `bare_insert FILE ARRAYS EVENTS FIRING` prints events per second.
 #![expect(
     clippy::print_stdout,
-    clippy::disallowed_methods,
     reason = "a program that measures and prints one number"
 )]
 

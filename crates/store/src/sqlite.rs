@@ -308,12 +308,14 @@ impl SqliteStore {
     }
 
     async fn shut(&self) {
+        // The writer goes last: the last connection to a file is the one that
+        // moves the log into it, and readers cannot.
+        self.inner.readers.close().await;
         let (done, closed) = oneshot::channel();
         if self.hand_in(Item::Close(done)).await.is_ok() {
             // An error means that the writer is gone already.
             closed.await.ok();
         }
-        self.inner.readers.close().await;
         self.inner.wake.notify_waiters();
         drop(
             self.inner
@@ -386,6 +388,8 @@ fn connect_options(path: &Path, max_pages: Option<u32>) -> SqliteConnectOptions 
         .statement_cache_capacity(100)
         // KiB. The working set of intake is the end of each index.
         .pragma("cache_size", "-4096")
+        // What a statement may have to undo would be a temporary file each.
+        .pragma("temp_store", "MEMORY")
         .pragma("wal_autocheckpoint", "2000")
         .pragma("journal_size_limit", "67108864")
         .thread_name(|_| "store-writer".to_owned())

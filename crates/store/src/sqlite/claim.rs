@@ -10,15 +10,17 @@ use model::{
     clock::{BootTime, Timestamp},
     fault::FaultPoint,
     id::{LeaseId, WorkerId},
-    job::{Lease, Tries},
+    job::{Lease, NextState, Tries},
     ports::Renewed,
 };
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
+use tokio::sync::mpsc;
 
 use super::{
     failure::Failure,
+    finish::{Head, settle},
     rows::{self, EVENT_COLUMNS, event, from_json, list, object, parse, principal, unsigned},
-    writer::{Tx, Write},
+    writer::{Item, Tx, Write, pending},
 };
 
 /// Jobs that could run now: queued ones, and retrying ones that are due. A
@@ -82,13 +84,90 @@ pub(crate) struct Claim {
     pub(crate) worker: WorkerId,
     pub(crate) max: usize,
     pub(crate) lease: Duration,
+    /// Where leases go back to when nobody takes them.
+    pub(crate) back: mpsc::WeakSender<Item>,
+}
+
+/// Leases on their way to the caller. A caller that is gone when they are
+/// there (its claim timed out, or was dropped by a worker that drains) has
+/// begun nothing: the jobs go back to the queue at once and are not taken for
+/// lost.
+pub(crate) struct Claimed {
+    leases: Vec<Lease>,
+    /// Set once they are durable: before, there is nothing to give back.
+    back: Option<mpsc::WeakSender<Item>>,
+}
+
+impl Claimed {
+    pub(crate) fn take(mut self) -> Vec<Lease> {
+        std::mem::take(&mut self.leases)
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if self.leases.is_empty() {
+            return;
+        }
+        let Some(back) = self.back.take().and_then(|back| back.upgrade()) else {
+            return;
+        };
+        let leases = self.leases.drain(..).map(|lease| lease.id).collect();
+        let (give_back, _) = pending(GiveBack { leases });
+        if back.try_send(Item::WriteAnyway(give_back)).is_err() {
+            tracing::warn!("leases that nobody took could not be given back; they run out");
+        }
+    }
+}
+
+/// Makes claims undone whose jobs nobody has begun.
+struct GiveBack {
+    leases: Vec<LeaseId>,
+}
+
+#[async_trait]
+impl Write for GiveBack {
+    type Answer = ();
+
+    async fn write(&self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        for lease in &self.leases {
+            let Some(job) = held(tx, lease).await? else {
+                continue;
+            };
+            let head = Head::of(tx.conn, job).await?;
+            sqlx::query("DELETE FROM attempts WHERE job = ? AND number = ?")
+                .bind(job)
+                .bind(i64::from(lease.attempt))
+                .execute(&mut *tx.conn)
+                .await?;
+            sqlx::query(
+                "UPDATE jobs SET state = 'queued', attempt = attempt - 1, worker = NULL,
+                     lease_boot = NULL, lease_until = NULL,
+                     started = CASE WHEN attempt > 1 THEN started END
+                 WHERE seq = ?",
+            )
+            .bind(job)
+            .execute(&mut *tx.conn)
+            .await?;
+            tx.effects.wake = true;
+            // What was asked of the attempt that was not begun.
+            if let Some(by) = head.cancel.clone() {
+                settle(tx, &head, &NextState::Cancelled { by }).await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Write for Claim {
-    type Answer = Vec<Lease>;
+    type Answer = Claimed;
 
-    async fn write(&self, tx: &mut Tx<'_>) -> Result<Vec<Lease>, Failure> {
+    fn committed(&self, claimed: &mut Claimed) {
+        claimed.back = Some(self.back.clone());
+    }
+
+    async fn write(&self, tx: &mut Tx<'_>) -> Result<Claimed, Failure> {
         let sql = format!("SELECT seq FROM ({READY}) ORDER BY seq LIMIT ?3");
         let ready: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(tx.now.boot.boot.clone())
@@ -97,7 +176,10 @@ impl Write for Claim {
             .fetch_all(&mut *tx.conn)
             .await?;
         if ready.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Claimed {
+                leases: Vec::new(),
+                back: None,
+            });
         }
         let jobs = list(&ready);
         let now = tx.now.wall.as_millis();
@@ -136,7 +218,11 @@ impl Write for Claim {
             .fetch_all(&mut *tx.conn)
             .await?;
         tx.before_commit(FaultPoint::BeforeClaimCommit);
-        rows.iter().map(lease).collect()
+        let leases: Result<Vec<Lease>, Failure> = rows.iter().map(lease).collect();
+        Ok(Claimed {
+            leases: leases?,
+            back: None,
+        })
     }
 }
 

@@ -87,6 +87,15 @@ pub(crate) const HEAD_COLUMNS: &str =
     "seq, id, rule, key, attempt, failed, lost, cancel_by, state, worker, plan";
 
 impl Head {
+    pub(crate) async fn of(conn: &mut SqliteConnection, seq: i64) -> Result<Self, Failure> {
+        let sql = format!("SELECT {HEAD_COLUMNS} FROM jobs WHERE seq = ?");
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(seq)
+            .fetch_one(conn)
+            .await?;
+        Self::read(&row)
+    }
+
     pub(crate) fn read(row: &SqliteRow) -> Result<Self, Failure> {
         Ok(Self {
             seq: row.try_get("seq")?,
@@ -119,12 +128,7 @@ impl Write for Finish {
         let Some(seq) = held(tx, &self.lease).await? else {
             return Ok(Fenced::Stale);
         };
-        let sql = format!("SELECT {HEAD_COLUMNS} FROM jobs WHERE seq = ?");
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(seq)
-            .fetch_one(&mut *tx.conn)
-            .await?;
-        let job = Head::read(&row)?;
+        let job = Head::of(tx.conn, seq).await?;
         let next = self.next.clone().heeding(job.cancel.as_ref());
         end_attempt(tx, &job, self.last.as_ref(), &self.outcome, &next).await?;
         tx.before_commit(FaultPoint::BeforeFinishCommit);

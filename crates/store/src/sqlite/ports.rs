@@ -107,8 +107,10 @@ impl JobQueue for SqliteStore {
                             worker: worker.clone(),
                             max,
                             lease,
+                            back: self.inner.writer.downgrade(),
                         })
-                        .await?;
+                        .await?
+                        .take();
                     if !leases.is_empty() {
                         return Ok(leases);
                     }

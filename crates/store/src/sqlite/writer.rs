@@ -39,6 +39,9 @@ pub(crate) trait Write: Send + Sync + 'static {
     type Answer: Send + 'static;
 
     async fn write(&self, tx: &mut Tx<'_>) -> Result<Self::Answer, Failure>;
+
+    /// Told when the change is durable, before the caller is.
+    fn committed(&self, _answer: &mut Self::Answer) {}
 }
 
 /// One moment, on both clocks.
@@ -81,6 +84,8 @@ impl Tx<'_> {
 pub(crate) enum Item {
     Accept(accept::Request),
     Write(Box<dyn Pending>),
+    /// As `Write`, though nobody waits for the answer.
+    WriteAnyway(Box<dyn Pending>),
     /// Commit what came before, close the file, and say so.
     Close(oneshot::Sender<()>),
 }
@@ -126,7 +131,8 @@ impl<W: Write> Pending for Waiting<W> {
     }
 
     fn committed(self: Box<Self>) {
-        let answer = self.answer.expect("what was committed has run");
+        let mut answer = self.answer.expect("what was committed has run");
+        self.write.committed(&mut answer);
         // A caller that has gone needs no answer.
         self.reply.send(Ok(answer)).ok();
     }
@@ -176,6 +182,7 @@ impl Batch {
                     self.writes.push(write);
                 }
             }
+            Item::WriteAnyway(write) => self.writes.push(write),
             Item::Close(done) => self.close = Some(done),
         }
     }

@@ -50,13 +50,11 @@ async fn a_full_disk_refuses_whole_batches_and_serves_again_when_there_is_room()
     );
     let status = store.status().await.unwrap();
     assert_eq!((status.events, status.jobs["queued"]), (kept, kept));
-    // What is there is read, and given out as far as there is room for that.
+    // What is there is still read.
     let first = "e0-0".parse().unwrap();
     assert!(store.event(&first).await.unwrap().is_some());
     assert_eq!(store.verdicts(&first).await.unwrap().len(), 1);
 
-    let job = store.event(&first).await.unwrap().unwrap();
-    assert_eq!(job.event.id, first);
     cancel_all(&store).await;
     clock.advance(Duration::from_secs(60));
     let old = Cutoffs {
@@ -70,6 +68,127 @@ async fn a_full_disk_refuses_whole_batches_and_serves_again_when_there_is_room()
     assert_eq!(store.accept(vec![again]).await.unwrap()[0].jobs.len(), 1);
     store.probe().await.unwrap();
     assert_eq!(store.status().await.unwrap().events, 1);
+}
+
+/// A small file system of its own. `None` where tests may not mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(
+            Some("tmpfs"),
+            dir.path(),
+            Some("tmpfs"),
+            flags,
+            Some("size=2m"),
+        )
+        .ok()?;
+        Some(Self(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_others_fill_is_said_to_be_full_and_used_again_when_it_is_not() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let clock = Arc::new(TestClock::by_hand());
+    let path = disk.0.path().join("store.db");
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    let batch = |n: u32| {
+        let sent = large(&format!("e{n}"), clock.now());
+        vec![judged(sent, vec![fire("r", plan())])]
+    };
+    store.accept(batch(0)).await.unwrap();
+    let ballast = disk.0.path().join("ballast");
+    let mut size = 4 << 20;
+    while size >= 1024 {
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&ballast)
+            .unwrap();
+        if std::io::Write::write_all(&mut file, &vec![0; size]).is_err() {
+            size /= 2;
+        }
+    }
+    let mut kept = 1;
+    let error = loop {
+        match store.accept(batch(kept)).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(error, AcceptError::Store(StoreError::Full(_))),
+        "{error:?}"
+    );
+    let probed = store.probe().await;
+    assert!(
+        matches!(probed, Ok(()) | Err(StoreError::Full(_))),
+        "{probed:?}"
+    );
+    assert_eq!(store.status().await.unwrap().events, u64::from(kept));
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(store.accept(batch(kept)).await.unwrap()[0].jobs.len(), 1);
+    store.probe().await.unwrap();
+    assert_eq!(store.status().await.unwrap().events, u64::from(kept) + 1);
+}
+
+/// Says when a claim is about to be committed.
+struct OnClaim(tokio::sync::Notify);
+
+impl model::fault::Faults for OnClaim {
+    fn reach(&self, point: model::fault::FaultPoint) {
+        if point == model::fault::FaultPoint::BeforeClaimCommit {
+            self.0.notify_one();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_takes_goes_back_to_the_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let clock = Arc::new(TestClock::by_hand());
+    let faults = Arc::new(OnClaim(tokio::sync::Notify::new()));
+    let options = store::SqliteOptions {
+        faults: Arc::clone(&faults) as Arc<dyn model::fault::Faults>,
+        ..options(&clock)
+    };
+    let store = SqliteStore::open(&path, options).await.unwrap();
+    let sent = judged(event("e1", clock.now()), vec![fire("r", plan())]);
+    let job = store.accept(vec![sent]).await.unwrap()[0].jobs[0].clone();
+    let somebody = worker("w");
+    tokio::select! {
+        biased;
+        () = faults.0.notified() => {}
+        claimed = store.claim(&somebody, 1, LEASE, Duration::ZERO) => {
+            panic!("it was to be dropped before it is there: {claimed:?}");
+        }
+    }
+    let again = store
+        .claim(&somebody, 1, LEASE, Duration::from_secs(5))
+        .await
+        .unwrap();
+    assert_eq!(again.len(), 1);
+    assert_eq!(
+        again[0].id,
+        LeaseId {
+            job: job.clone(),
+            attempt: 1
+        }
+    );
+    let shown = store.job(&job).await.unwrap().unwrap();
+    assert_eq!(shown.attempts.len(), 1);
 }
 
 async fn cancel_all(store: &SqliteStore) {

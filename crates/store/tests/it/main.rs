@@ -11,6 +11,7 @@ mod commits;
 mod contract;
 mod history;
 mod opening;
+mod released;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

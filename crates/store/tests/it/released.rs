@@ -1,0 +1,69 @@
+//! Stores that earlier versions wrote are opened and read.
+
+use std::{io::Read, sync::Arc};
+
+use flate2::read::GzDecoder;
+use model::{
+    job::{JobState, Outcome},
+    page::{DeadQuery, Position},
+    ports::{DeadKind, History, Intake, OutputQuery, Upkeep},
+    verdict::Verdict,
+};
+use store::SqliteStore;
+use testkit::TestClock;
+
+use super::options;
+
+/// Three events of `org.example.*`: `fine` with a job that succeeded and
+/// printed `hello`, `bad` with one that failed, and `quiet`, which came again
+/// with another body.
+const SCHEMA_1: &[u8] = include_bytes!("released/schema-1.db.gz");
+
+#[tokio::test]
+async fn a_store_of_schema_1_is_opened_and_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let mut bytes = Vec::new();
+    GzDecoder::new(SCHEMA_1).read_to_end(&mut bytes).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+
+    let status = store.status().await.unwrap();
+    assert_eq!((status.events, status.open_dead_letters), (3, 2));
+    assert_eq!(status.jobs["succeeded"], 1);
+    assert_eq!(status.jobs["failed"], 1);
+
+    let fine = "fine".parse().unwrap();
+    let event = store.event(&fine).await.unwrap().unwrap().event;
+    assert_eq!(event.topic.as_str(), "org.example.fine");
+    assert_eq!(event.body.to_string(), r#"{"price":1.500}"#);
+    let verdicts = store.verdicts(&fine).await.unwrap();
+    assert_eq!(verdicts[0].verdict, Verdict::Fired);
+    let job = verdicts[0].job_id.clone().unwrap();
+    let job = store.job(&job).await.unwrap().unwrap();
+    assert_eq!(job.state, JobState::Succeeded);
+    assert!(matches!(
+        job.attempts[0].outcome,
+        Some(Outcome::Succeeded { .. })
+    ));
+    let all = OutputQuery {
+        job: job.id,
+        attempt: None,
+        step: None,
+        offset: 0,
+        max: 100,
+    };
+    assert_eq!(store.output(&all).await.unwrap().unwrap().bytes, b"hello");
+
+    let open = DeadQuery {
+        kind: Some(DeadKind::IdConflict),
+        rule: None,
+        state: None,
+        position: Position::Newest,
+        limit: 10,
+    };
+    assert_eq!(store.dead_letters(&open).await.unwrap().items.len(), 1);
+    let again = testkit::contract::build::judged(event, vec![]);
+    assert!(store.accept(vec![again]).await.unwrap()[0].duplicate);
+}
