@@ -11,6 +11,7 @@ mod dead;
 mod events;
 mod failure;
 mod finish;
+mod firing;
 mod jobs;
 mod keys;
 mod lock;

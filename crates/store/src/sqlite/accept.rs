@@ -10,11 +10,10 @@ use std::{
 
 use model::{
     fault::FaultPoint,
-    flow::{self, Arrival, Existing, Flow, FlowState},
-    id::{EventId, JobId, Revision, RuleName},
-    job::JobState,
+    flow::{self, Arrival, Existing},
+    id::{EventId, JobId},
     ports::{AcceptError, Accepted, DeadKind, DeadLetterDraft, Judged},
-    verdict::{Decision, Firing, Verdict},
+    verdict::Firing,
 };
 use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
@@ -22,16 +21,17 @@ use tokio::sync::oneshot;
 use super::{
     dead::{self, Letter},
     failure::Failure,
-    keys,
+    firing::{Made, make},
     rows::{self, insert, list, severity_number, to_json},
     writer::Tx,
 };
 
-const MINUTE: i64 = 60_000;
+/// Milliseconds.
+pub(crate) const MINUTE: i64 = 60_000;
 
 /// An event with its columns, made ready outside the writer.
 pub(crate) struct Row {
-    judged: Judged,
+    pub(crate) judged: Judged,
     hash: Arc<[u8]>,
     origin: Arc<str>,
     headers: Arc<str>,
@@ -233,10 +233,10 @@ fn refuse_over_limit(
 }
 
 /// A row that was inserted, with the numbers that it got.
-struct Kept<'r> {
-    row: &'r Row,
-    seq: i64,
-    revision: i64,
+pub(crate) struct Kept<'r> {
+    pub(crate) row: &'r Row,
+    pub(crate) seq: i64,
+    pub(crate) revision: i64,
 }
 
 /// Inserts the events whose ids are free. Those that turn out to be taken are
@@ -328,225 +328,6 @@ async fn note_minutes(tx: &mut Tx<'_>, kept: &[Kept<'_>]) -> Result<(), Failure>
         .execute(&mut *tx.conn)
         .await?;
     }
-    Ok(())
-}
-
-/// A job to be inserted.
-struct NewJob<'d> {
-    seq: i64,
-    id: JobId,
-    event: i64,
-    revision: i64,
-    rule: &'d RuleName,
-    key: Option<&'d str>,
-    state: JobState,
-    reason: String,
-    plan: String,
-}
-
-/// A verdict to be inserted.
-struct NewVerdict<'d> {
-    event: i64,
-    n: i64,
-    rule: &'d RuleName,
-    revision: i64,
-    verdict: Verdict,
-    reason: String,
-    job: Option<i64>,
-}
-
-/// What follows from decisions, before it is written.
-#[derive(Default)]
-struct Made<'d> {
-    jobs: Vec<NewJob<'d>>,
-    verdicts: Vec<NewVerdict<'d>>,
-    letters: Vec<Letter>,
-    /// The jobs of each event, in rule order.
-    jobs_of: HashMap<i64, Vec<JobId>>,
-    /// Who has each key, new jobs included.
-    holders: HashMap<String, JobId>,
-}
-
-/// The event that a decision is about.
-struct About<'e> {
-    seq: i64,
-    id: &'e EventId,
-    source: &'e str,
-    revision: i64,
-    /// The place of the verdict in the event's list.
-    n: i64,
-    /// The job that the rule has already, with its row.
-    job: Option<(i64, JobId)>,
-}
-
-impl<'d> Made<'d> {
-    fn carry_out(
-        &mut self,
-        about: About<'_>,
-        decision: &'d Decision,
-        next_job: impl FnOnce() -> i64,
-    ) {
-        let key = match &decision.firing {
-            Firing::Fire(plan) => plan.key.as_deref(),
-            Firing::Suppress { .. } | Firing::Error { .. } => None,
-        };
-        let seen = FlowState {
-            job: about.job.as_ref().map(|(_, id)| id.clone()),
-            key_holder: key.and_then(|key| self.holders.get(key).cloned()),
-        };
-        if let Firing::Error { reason } = &decision.firing {
-            self.letters.push(Letter::new(DeadLetterDraft {
-                kind: DeadKind::RuleError,
-                cause: reason.clone(),
-                event_id: Some(about.id.clone()),
-                rule: Some(decision.rule.clone()),
-                job_id: None,
-                source: about.source.to_owned(),
-                raw: None,
-            }));
-        }
-        let (verdict, reason, job) = match (flow::decide(&seen, &decision.firing), &decision.firing)
-        {
-            (Flow::Create { state, reason }, Firing::Fire(plan)) => {
-                let seq = next_job();
-                let id = JobId::generate();
-                if let (Some(key), None) = (key, &seen.key_holder) {
-                    self.holders.insert(key.to_owned(), id.clone());
-                }
-                self.jobs_of.entry(about.seq).or_default().push(id.clone());
-                self.jobs.push(NewJob {
-                    seq,
-                    id,
-                    event: about.seq,
-                    revision: about.revision,
-                    rule: &decision.rule,
-                    key,
-                    state,
-                    reason: reason.clone(),
-                    plan: to_json(plan),
-                });
-                (Verdict::Fired, reason, Some(seq))
-            }
-            (Flow::Create { reason, .. }, Firing::Suppress { .. } | Firing::Error { .. }) => {
-                // Only a firing makes a job; anything else is noted as what it is.
-                (Verdict::Error, reason, None)
-            }
-            (
-                Flow::Record {
-                    verdict,
-                    reason,
-                    job: _,
-                },
-                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Error { .. },
-            ) => {
-                let job = about.job.filter(|_| verdict == Verdict::Duplicate);
-                (verdict, reason, job.map(|(seq, _)| seq))
-            }
-        };
-        self.verdicts.push(NewVerdict {
-            event: about.seq,
-            n: about.n,
-            rule: &decision.rule,
-            revision: about.revision,
-            verdict,
-            reason,
-            job,
-        });
-    }
-}
-
-/// Decides what becomes of the firings of new events and writes it.
-async fn make<'r>(tx: &mut Tx<'_>, kept: &[Kept<'r>]) -> Result<Made<'r>, Failure> {
-    let keys: Vec<&str> = kept
-        .iter()
-        .flat_map(|it| &it.row.judged.decisions)
-        .filter_map(|decision| match &decision.firing {
-            Firing::Fire(plan) => plan.key.as_deref(),
-            Firing::Suppress { .. } | Firing::Error { .. } => None,
-        })
-        .collect();
-    let mut made = Made {
-        holders: keys::holders(tx.conn, &keys).await?,
-        ..Made::default()
-    };
-    for it in kept {
-        let event = &it.row.judged.event;
-        for (n, decision) in it.row.judged.decisions.iter().enumerate() {
-            let about = About {
-                seq: it.seq,
-                id: &event.id,
-                source: &event.source,
-                revision: it.revision,
-                n: rows::signed(n),
-                job: None,
-            };
-            made.carry_out(about, decision, || tx.state.next_job());
-        }
-    }
-    write(tx, &made).await?;
-    Ok(made)
-}
-
-async fn write(tx: &mut Tx<'_>, made: &Made<'_>) -> Result<(), Failure> {
-    let created = tx.now.wall.as_millis();
-    insert(
-        tx.conn,
-        (
-            "INSERT INTO jobs (seq, id, event, rule, revision, key, state, reason, created, plan)
-             VALUES",
-            10,
-            "",
-        ),
-        &made.jobs,
-        |statement, job| {
-            statement
-                .bind(job.seq)
-                .bind(job.id.as_str().to_owned())
-                .bind(job.event)
-                .bind(job.rule.as_str().to_owned())
-                .bind(job.revision)
-                .bind(job.key.map(str::to_owned))
-                .bind(job.state.as_str())
-                .bind((!job.reason.is_empty()).then(|| job.reason.clone()))
-                .bind(created)
-                .bind(job.plan.clone())
-        },
-    )
-    .await?;
-    insert(
-        tx.conn,
-        (
-            "INSERT INTO verdicts (event, n, rule, revision, verdict, reason, job) VALUES",
-            7,
-            "",
-        ),
-        &made.verdicts,
-        |statement, verdict| {
-            statement
-                .bind(verdict.event)
-                .bind(verdict.n)
-                .bind(verdict.rule.as_str().to_owned())
-                .bind(verdict.revision)
-                .bind(verdict.verdict.as_str())
-                .bind(verdict.reason.clone())
-                .bind(verdict.job)
-        },
-    )
-    .await?;
-    let (Some(first), Some(last)) = (made.jobs.first(), made.jobs.last()) else {
-        return Ok(());
-    };
-    sqlx::query(
-        "INSERT INTO job_minutes (minute, first_seq, last_seq) VALUES (?, ?, ?)
-         ON CONFLICT (minute) DO UPDATE SET last_seq = excluded.last_seq",
-    )
-    .bind(created.div_euclid(MINUTE))
-    .bind(first.seq)
-    .bind(last.seq)
-    .execute(&mut *tx.conn)
-    .await?;
-    tx.state.open_jobs += made.jobs.len();
-    tx.effects.wake = true;
     Ok(())
 }
 
@@ -691,55 +472,4 @@ async fn note_duplicate(
     };
     statement.execute(&mut *tx.conn).await?;
     Ok(())
-}
-
-/// Carries out a decision about an event that is kept. See `Intake::refire`.
-pub(crate) async fn refire(
-    tx: &mut Tx<'_>,
-    event: &EventId,
-    revision: &Revision,
-    decision: &Decision,
-) -> Result<Option<Option<JobId>>, Failure> {
-    let found: Option<(i64, String)> =
-        sqlx::query_as("SELECT seq, source FROM events WHERE id = ?")
-            .bind(event.as_str().to_owned())
-            .fetch_optional(&mut *tx.conn)
-            .await?;
-    let Some((seq, source)) = found else {
-        return Ok(None);
-    };
-    let job: Option<(i64, String)> =
-        sqlx::query_as("SELECT seq, id FROM jobs WHERE event = ? AND rule = ?")
-            .bind(seq)
-            .bind(decision.rule.as_str().to_owned())
-            .fetch_optional(&mut *tx.conn)
-            .await?;
-    let job = job
-        .map(|(seq, id)| Ok::<_, Failure>((seq, rows::parse(&id, "job id")?)))
-        .transpose()?;
-    let n: i64 =
-        sqlx::query_scalar("SELECT coalesce(max(n), -1) + 1 FROM verdicts WHERE event = ?")
-            .bind(seq)
-            .fetch_one(&mut *tx.conn)
-            .await?;
-    let keys: Vec<&str> = match &decision.firing {
-        Firing::Fire(plan) => plan.key.as_deref().into_iter().collect(),
-        Firing::Suppress { .. } | Firing::Error { .. } => Vec::new(),
-    };
-    let mut made = Made {
-        holders: keys::holders(tx.conn, &keys).await?,
-        ..Made::default()
-    };
-    let about = About {
-        seq,
-        id: event,
-        source: &source,
-        revision: tx.state.revision(tx.conn, revision).await?,
-        n,
-        job,
-    };
-    made.carry_out(about, decision, || tx.state.next_job());
-    write(tx, &made).await?;
-    dead::insert(tx, &made.letters).await?;
-    Ok(Some(made.jobs.pop().map(|job| job.id)))
 }

@@ -24,7 +24,7 @@ use super::{
     control, dead, events,
     failure::Failure,
     finish::{Advance, Finish, Recover},
-    jobs,
+    firing, jobs,
     output::{self, Append},
     retention::{self, Prune, Replace},
     revisions, status,
@@ -78,7 +78,7 @@ impl Write for Refire {
     type Answer = Option<Option<JobId>>;
 
     async fn write(&self, tx: &mut Tx<'_>) -> Result<Self::Answer, Failure> {
-        accept::refire(tx, &self.event, &self.revision, &self.decision).await
+        firing::refire(tx, &self.event, &self.revision, &self.decision).await
     }
 }
 
