@@ -73,7 +73,8 @@ fn median(values: &mut [f64]) -> f64 {
 /// Events per second through HTTP against rows per second through bare sqlx:
 /// the same events, verdicts and jobs in the same transactions.
 fn intake() -> Result<()> {
-    let server = Server::start(&server::project(RULES, FIRING)?)?;
+    let project = server::project(RULES, FIRING)?;
+    let server = Server::start(&project)?;
     let mut client = Client::connect(&server.address)?;
     let mut ratios = Vec::new();
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
@@ -151,7 +152,8 @@ fn bare_insert() -> Result<f64> {
 fn group_commit() -> Result<()> {
     const CLIENTS: usize = 64;
     const EACH: usize = 50;
-    let server = Server::start(&server::project(RULES, 0)?)?;
+    let project = server::project(RULES, 0)?;
+    let server = Server::start(&project)?;
     let before = commits(&server)?;
     std::thread::scope(|scope| -> Result<()> {
         let threads: Vec<_> = (0..CLIENTS)

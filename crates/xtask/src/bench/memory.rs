@@ -6,7 +6,8 @@ use super::{client::Client, print_row, server, server::Server};
 
 /// What `smaps_rollup` and `status` say, in MiB.
 pub(crate) fn memory() -> Result<()> {
-    let server = Server::start(&server::project(1, 0)?)?;
+    let project = server::project(1, 0)?;
+    let server = Server::start(&project)?;
     let mut client = Client::connect(&server.address)?;
     client.get("/healthz/ready")?;
     let fresh = resident(server.pid())?;

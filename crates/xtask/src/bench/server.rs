@@ -31,7 +31,11 @@ impl Server {
             let line = line?;
             if let Some(url) = line.strip_prefix("listening on http://") {
                 let address = url.trim().to_owned();
-                std::thread::spawn(move || lines.count());
+                std::thread::spawn(move || {
+                    for line in lines.map_while(Result::ok) {
+                        eprintln!("{line}");
+                    }
+                });
                 return Ok(Self { child, address });
             }
             eprintln!("{line}");
@@ -70,16 +74,14 @@ pub(crate) fn project(count: usize, firing: usize) -> Result<TempDir> {
         } else {
             "DOOMED"
         };
-        let topic = match number % 4 {
-            0 => "org.example.*.compose.status".to_owned(),
-            1 => "org.example.prod.compose.#".to_owned(),
-            2 => "org.example.prod.compose.status".to_owned(),
-            _ => format!("org.example.prod.app{number}.#"),
-        };
+        // As on a bus with many applications: most rules are about the topics
+        // of one, some look at everything and decide by content.
         let topic = if number < firing {
-            "org.example.prod.compose.status"
+            "org.example.prod.compose.status".to_owned()
+        } else if number % 20 == 0 {
+            "org.example.#".to_owned()
         } else {
-            &topic
+            format!("org.example.prod.app{}.#", number % 100)
         };
         rules.push(format!(
             "  - name: rule-{number}\n    on: {topic}\n    \
