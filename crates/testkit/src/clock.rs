@@ -114,5 +114,20 @@ impl Clock for TestClock {
     }
 }
 
+/// Lets `duration` pass on tokio's paused clock, where time costs nothing.
+///
+/// # Panics
+///
+/// When the clock is not paused: a test waits for a condition, not for time.
+pub async fn let_pass(duration: Duration) {
+    let real = std::time::Instant::now();
+    let never = std::future::pending::<()>();
+    tokio::time::timeout(duration, never).await.ok();
+    assert!(
+        real.elapsed() < duration.max(Duration::from_secs(1)),
+        "tokio's clock is not paused"
+    );
+}
+
 #[cfg(test)]
 mod tests;

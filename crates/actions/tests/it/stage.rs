@@ -206,9 +206,10 @@ pub(crate) fn alive(job: &JobId) -> Vec<i32> {
 /// Waits for a condition that has a name.
 pub(crate) async fn until(name: &str, condition: impl Fn() -> bool) {
     let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
     while !condition() {
         assert!(tokio::time::Instant::now() < limit, "never came: {name}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tick.tick().await;
     }
 }
 

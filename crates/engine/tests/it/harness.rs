@@ -85,7 +85,7 @@ impl JobQueue for TroubledQueue {
         refuses(&self.trouble.refuse_claims)?;
         let leases = self.store.claim(worker, max, lease, wait).await?;
         let late = self.trouble.slow_claims.load(Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(late)).await;
+        testkit::clock::let_pass(Duration::from_millis(late)).await;
         Ok(leases)
     }
 
@@ -315,7 +315,7 @@ impl TestEngine {
                 self.store.dump(),
                 self.world.runs()
             );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            testkit::clock::let_pass(Duration::from_millis(20)).await;
         }
     }
 

@@ -41,7 +41,7 @@ async fn a_renewed_lease_ends_in_time_as_well() {
     let engine = TestEngine::start(HANGS).await;
     engine.publish("e1", "a.hang", json!({})).await;
     engine.until_running(1).await;
-    tokio::time::sleep(Duration::from_secs(25)).await;
+    testkit::clock::let_pass(Duration::from_secs(25)).await;
     engine.trouble.renewals_fail.store(true, SeqCst);
     check_ended_in_time(&engine, 20_000).await;
 }

@@ -149,7 +149,7 @@ impl Action for ScriptedAction {
         let works = async {
             match verb {
                 "work" => {
-                    tokio::time::sleep(Duration::from_millis(argument.parse().unwrap())).await
+                    testkit::clock::let_pass(Duration::from_millis(argument.parse().unwrap())).await
                 }
                 "hang" | "deaf" => std::future::pending().await,
                 "panic" => panic!("as the script says"),
@@ -173,7 +173,7 @@ impl Action for ScriptedAction {
                 }
                 let left = u64::try_from(until.millis - now.millis).unwrap();
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_millis(left)) => {}
+                    () = testkit::clock::let_pass(Duration::from_millis(left)) => {}
                     Ok(()) = deadline.changed() => {}
                 }
             }

@@ -35,7 +35,7 @@ async fn a_breakpoint_holds_until_it_is_released() {
 async fn waiting_for_a_point_lets_paused_time_pass() {
     let plan = FaultPlan::none();
     let later = async {
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        crate::clock::let_pass(Duration::from_secs(3600)).await;
         plan.reach(FaultPoint::AfterFinish);
     };
     tokio::join!(plan.wait_reached(FaultPoint::AfterFinish, 1), later);
