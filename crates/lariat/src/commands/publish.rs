@@ -107,7 +107,7 @@ fn body(argument: &str) -> Result<Value, Failure> {
         None if argument == "-" => (read(std::io::stdin())?, "standard input".to_owned()),
         None => (argument.to_owned(), "the body".to_owned()),
     };
-    serde_json::from_str(&text).map_err(|error| {
+    model::json::parse(&text).map_err(|error| {
         Failure::new(Exit::Usage, error)
             .context(format!("{whence} is not JSON"))
             .hint("a body is JSON such as '{\"name\": \"world\"}', `-` for standard input, or `@FILE`")

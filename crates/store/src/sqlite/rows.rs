@@ -10,6 +10,7 @@ use model::{
     json::{ContentHash, Object},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use sqlx::{
     AssertSqlSafe, Row, Sqlite, SqliteConnection,
     query::Query,
@@ -73,6 +74,18 @@ pub(crate) fn from_json<T: DeserializeOwned>(text: &str, what: &str) -> Result<T
     serde_json::from_str(text).map_err(|error| Failure::corrupt(format!("{what}: {error}")))
 }
 
+/// JSON text of a sender, with the text of its numbers.
+fn exact_json(text: &str, what: &str) -> Result<Value, Failure> {
+    model::json::parse(text).map_err(|error| Failure::corrupt(format!("{what}: {error}")))
+}
+
+fn exact_object(text: &str, what: &str) -> Result<Object, Failure> {
+    match exact_json(text, what)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Failure::corrupt(format!("{what} is not an object"))),
+    }
+}
+
 /// A word or an id of ours as a value.
 pub(crate) fn parse<T: FromStr>(text: &str, what: &str) -> Result<T, Failure> {
     text.parse()
@@ -131,8 +144,8 @@ pub(crate) fn event(row: &SqliteRow) -> Result<Event, Failure> {
         accepted: Timestamp::from_millis(row.try_get("accepted")?),
         source: row.try_get("source")?,
         severity: severity(row.try_get("severity")?)?,
-        headers: from_json(row.try_get("headers")?, &what("headers"))?,
-        body: from_json(row.try_get("body")?, &what("body"))?,
+        headers: exact_object(row.try_get("headers")?, &what("headers"))?,
+        body: exact_json(row.try_get("body")?, &what("body"))?,
         origin: from_json(row.try_get("origin")?, &what("origin"))?,
         id: parse::<EventId>(&id, "event id")?,
     })
@@ -155,7 +168,7 @@ pub(crate) fn job_state(word: &str) -> Result<JobState, Failure> {
 }
 
 pub(crate) fn object(text: Option<&str>) -> Result<Option<Object>, Failure> {
-    text.map(|text| from_json(text, "result of a job"))
+    text.map(|text| exact_object(text, "result of a job"))
         .transpose()
 }
 
