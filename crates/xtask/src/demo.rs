@@ -36,7 +36,12 @@ pub(crate) fn demo() -> Result<()> {
 }
 
 fn say(text: &str) {
-    println!("\n\x1b[1m# {text}\x1b[0m");
+    let is_plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if is_plain {
+        println!("\n# {text}");
+    } else {
+        println!("\n\x1b[1m# {text}\x1b[0m");
+    }
 }
 
 struct Demo {
