@@ -33,11 +33,12 @@ pub struct PlaybookAction {
 }
 
 impl PlaybookAction {
-    /// Also removes what steps of dead processes left in the runtime directory.
+    /// Also ends what steps of dead processes left running, and removes what
+    /// they left in the runtime directory.
     pub fn new(settings: ActionSettings) -> Self {
         let settings = settings.absolute();
         if let Err(error) = run_dir::sweep(&settings.runtime_dir) {
-            warn!(%error, "files of earlier steps could not be removed");
+            warn!(%error, "what earlier steps left could not be removed");
         }
         Self { settings }
     }

@@ -10,6 +10,7 @@
 //! nothing of its steps goes on running.
 
 pub mod guard;
+mod orphans;
 mod output;
 mod protocol;
 mod start;
@@ -20,6 +21,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use model::{id::Principal, job::Exit};
 
+pub(crate) use orphans::end_orphans;
 pub(crate) use supervise::run;
 
 /// A program with everything that it is started with.

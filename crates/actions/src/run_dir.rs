@@ -1,7 +1,7 @@
 //! The private directory of one running step: what it reads and writes beside
 //! its pipes. Only the service's user may look into it, and it is gone when
 //! the step has ended. What a dead process left behind is swept at start: its
-//! locks are free.
+//! locks are free. Where its guard was killed too, that includes processes.
 
 use std::{
     fs::{File, Permissions},
@@ -13,6 +13,9 @@ use std::{
 use fs_err::os::unix::fs::OpenOptionsExt;
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
+use tracing::warn;
+
+use crate::process;
 
 const PREFIX: &str = "step-";
 const LOCK: &str = ".lock";
@@ -84,10 +87,12 @@ impl ResultFile {
     }
 }
 
-/// Removes the directories of steps whose process is gone.
+/// Ends what still runs of steps whose process is gone, and removes their
+/// directories.
 pub(crate) fn sweep(runtime_dir: &Path) -> io::Result<()> {
     make_private(runtime_dir)?;
     let _guard = lock(&runtime_dir.join(LOCK), FlockArg::LockExclusive)?;
+    let mut dead = Vec::new();
     for entry in fs_err::read_dir(runtime_dir)? {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
@@ -98,8 +103,24 @@ pub(crate) fn sweep(runtime_dir: &Path) -> io::Result<()> {
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         };
         if is_dead {
-            fs_err::remove_dir_all(entry.path())?;
+            dead.push(entry.path());
         }
+    }
+    let orphans = process::end_orphans(&dead);
+    if orphans.left > 0 {
+        return Err(io::Error::other(format!(
+            "{} processes of earlier steps cannot be ended",
+            orphans.left
+        )));
+    }
+    if orphans.found > 0 {
+        warn!(
+            processes = orphans.found,
+            "processes of earlier steps, whose guards were killed, were ended"
+        );
+    }
+    for dir in dead {
+        fs_err::remove_dir_all(dir)?;
     }
     Ok(())
 }

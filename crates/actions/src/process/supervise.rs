@@ -312,7 +312,7 @@ impl Steering<'_> {
         };
         let mut survivors = 0;
         loop {
-            let left = tree::marked(&self.mark, self.guard);
+            let left = tree::marked(self.guard, |variable| variable == self.mark.as_bytes());
             if left.is_empty() {
                 break;
             }

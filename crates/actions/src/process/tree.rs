@@ -73,16 +73,16 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Process> {
 
 /// Everybody below `root` who is alive, at any depth.
 pub(super) fn descendants(root: Pid) -> Vec<Pid> {
-    descendants_in(&processes(), root)
+    descendants_in(&processes(), vec![root.as_raw()])
 }
 
-fn descendants_in(all: &[Process], root: Pid) -> Vec<Pid> {
+fn descendants_in(all: &[Process], roots: Vec<i32>) -> Vec<Pid> {
     let mut children: HashMap<i32, Vec<&Process>> = HashMap::new();
     for process in all {
         children.entry(process.parent).or_default().push(process);
     }
     let mut found = Vec::new();
-    let mut open = vec![root.as_raw()];
+    let mut open = roots;
     while let Some(parent) = open.pop() {
         for child in children.remove(&parent).into_iter().flatten() {
             open.push(child.pid);
@@ -108,7 +108,7 @@ pub(super) fn children(parent: Pid) -> Vec<Pid> {
 /// No group of ours has members of others, since the guard leads a session.
 pub(super) fn groups_below(root: Pid) -> Vec<Pid> {
     let all = processes();
-    let below: HashSet<i32> = descendants_in(&all, root)
+    let below: HashSet<i32> = descendants_in(&all, vec![root.as_raw()])
         .into_iter()
         .map(Pid::as_raw)
         .collect();
@@ -120,24 +120,31 @@ pub(super) fn groups_below(root: Pid) -> Vec<Pid> {
     groups.into_iter().map(Pid::from_raw).collect()
 }
 
-/// Everybody alive whose environment began with `variable` in it, or who is
-/// of the session: what can still be found when the guard that was their
-/// ancestor is gone.
-pub(super) fn marked(variable: &str, session: Option<i32>) -> Vec<Pid> {
+/// Everybody alive whom `is_ours` knows by a variable of the environment they
+/// began with, or who is of the session, and everybody below them: what can
+/// still be found when the guard that was their ancestor is gone.
+pub(super) fn marked(session: Option<i32>, is_ours: impl Fn(&[u8]) -> bool) -> Vec<Pid> {
     let own = Pid::this().as_raw();
-    processes()
-        .into_iter()
-        .filter(|process| process.pid != own && !process.is_dead)
-        .filter(|process| {
-            session == Some(process.session) || has_variable(process.pid, variable.as_bytes())
-        })
-        .map(|process| Pid::from_raw(process.pid))
-        .collect()
+    let mut all = processes();
+    // Neither we nor, through us, what we run.
+    all.retain(|process| process.pid != own);
+    let roots: Vec<i32> = all
+        .iter()
+        .filter(|process| session == Some(process.session) || has_variable(process.pid, &is_ours))
+        .map(|process| process.pid)
+        .collect();
+    let living = all
+        .iter()
+        .filter(|process| roots.contains(&process.pid) && !process.is_dead)
+        .map(|process| Pid::from_raw(process.pid));
+    let mut found: HashSet<Pid> = living.collect();
+    found.extend(descendants_in(&all, roots));
+    found.into_iter().collect()
 }
 
-fn has_variable(pid: i32, variable: &[u8]) -> bool {
+fn has_variable(pid: i32, is_ours: impl Fn(&[u8]) -> bool) -> bool {
     fs_err::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|one| one == variable))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(is_ours))
 }
 
 /// Sends `signal` to each. Who is gone, or not ours to signal, is skipped.

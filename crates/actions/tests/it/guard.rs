@@ -1,6 +1,6 @@
 //! The guard against programs that will not end, and against its own death.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use model::{
     action::{CommandCall, Stop},
@@ -13,7 +13,7 @@ use nix::{
 
 use crate::{
     stage::{Stage, alive, say, script_call, until},
-    worker::{ROLE_VARIABLE, TEST_NAME},
+    worker::{ROLE_VARIABLE, RUNTIME_VARIABLE, TEST_NAME},
 };
 
 /// Runs a script that is to be ended for its time; nothing may be left of it.
@@ -289,9 +289,15 @@ async fn dropping_a_step_ends_it() {
 
 /// Starts a process that works as a worker, and waits for its step.
 async fn worker(job: &JobId, lease_ms: u64) -> std::process::Child {
+    worker_in(job, lease_ms, Path::new("")).await
+}
+
+/// The same, with its runtime directory in a place that outlives it.
+async fn worker_in(job: &JobId, lease_ms: u64, runtime_dir: &Path) -> std::process::Child {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", TEST_NAME, "--nocapture"])
         .env(ROLE_VARIABLE, format!("{job} {lease_ms}"))
+        .env(RUNTIME_VARIABLE, runtime_dir)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -318,4 +324,58 @@ async fn a_stopped_worker_leaves_nothing_running_past_its_lease() {
     until("nothing is left", || alive(&job).is_empty()).await;
     kill(pid, Signal::SIGKILL).unwrap();
     child.wait().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_worker_and_its_guard_left_when_both_were_killed_is_ended_at_the_next_start() {
+    let job = JobId::generate();
+    let runtime = tempfile::tempdir().unwrap();
+    let mut child = worker_in(&job, 600_000, runtime.path()).await;
+    let worker = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let guards = children(worker);
+    assert_eq!(1, guards.len(), "{guards:?}");
+    // Stopped first: neither may act on the death of the other.
+    for pid in [&[worker][..], &guards].concat() {
+        kill(pid, Signal::SIGSTOP).unwrap();
+    }
+    for pid in [&guards[..], &[worker]].concat() {
+        kill(pid, Signal::SIGKILL).unwrap();
+    }
+    child.wait().unwrap();
+    assert!(!alive(&job).is_empty(), "nothing to be found");
+
+    let mut stage = Stage::new();
+    stage.settings.runtime_dir = runtime.path().to_owned();
+    let another = Stage::new();
+    let (report, ()) = tokio::join!(
+        another.script("echo on; read x; read x; sleep 1000"),
+        async {
+            until("another's program runs", || another.output.text() == "on\n").await;
+            let _started = actions::CommandAction::new(stage.settings.clone());
+            assert_eq!(Vec::<i32>::new(), alive(&job));
+            assert_ne!(
+                Vec::<i32>::new(),
+                another.alive(),
+                "another's are left alone"
+            );
+            another.stop.send_replace(Some(Stop::LeaseLost));
+        }
+    );
+    assert!(say(&report).starts_with("signal 9"), "{}", say(&report));
+    let left: Vec<_> = fs_err::read_dir(runtime.path())
+        .unwrap()
+        .filter_map(|entry| Some(entry.ok()?.file_name()))
+        .filter(|name| name != ".lock")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn children(parent: Pid) -> Vec<Pid> {
+    let text = fs_err::read_dir(format!("/proc/{parent}/task"))
+        .unwrap()
+        .map(|task| fs_err::read_to_string(task.unwrap().path().join("children")).unwrap());
+    let pids: String = text.collect();
+    pids.split_ascii_whitespace()
+        .map(|pid| Pid::from_raw(pid.parse().unwrap()))
+        .collect()
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::stage::Stage;
 
 pub(crate) const ROLE_VARIABLE: &str = "LARIAT_TEST_WORKER";
+/// Where the private directories of its steps are made; empty: anywhere.
+pub(crate) const RUNTIME_VARIABLE: &str = "LARIAT_TEST_RUNTIME";
 pub(crate) const TEST_NAME: &str = "worker::works_when_it_is_told_to";
 
 #[tokio::test]
@@ -16,7 +18,10 @@ async fn works_when_it_is_told_to() {
     };
     let (job, lease_ms) = role.split_once(' ').unwrap();
     let lease = Duration::from_millis(lease_ms.parse().unwrap());
-    let stage = Stage::for_job(job.parse().unwrap(), lease);
+    let mut stage = Stage::for_job(job.parse().unwrap(), lease);
+    if let Some(dir) = std::env::var_os(RUNTIME_VARIABLE).filter(|dir| !dir.is_empty()) {
+        stage.settings.runtime_dir = dir.into();
+    }
     stage
         .script("trap '' TERM HUP; (setsid sleep 1000 &) ; sleep 1000; sleep 1000")
         .await;

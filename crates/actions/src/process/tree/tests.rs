@@ -34,7 +34,7 @@ fn descendants_are_found_at_any_depth_and_beyond_the_dead() {
         one(6, 1, false),
         one(9, 9, false),
     ];
-    let mut found: Vec<i32> = descendants_in(&all, Pid::from_raw(2))
+    let mut found: Vec<i32> = descendants_in(&all, vec![2])
         .into_iter()
         .map(Pid::as_raw)
         .collect();
