@@ -7,8 +7,8 @@ use axum::{extract::Query, http::Uri};
 use model::{
     clock::Timestamp,
     page::{Cursor, Position},
+    suggest::nearest,
 };
-use wire::hint;
 
 use crate::{
     json::ProblemError,
@@ -94,7 +94,7 @@ impl Params {
         if let Ok(value) = text.parse() {
             return Some(value);
         }
-        let message = match hint::nearest(text, words.iter().copied()) {
+        let message = match nearest(text, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? It is one of {}", words.join(", ")),
             None => format!("must be one of {}", words.join(", ")),
         };
@@ -182,7 +182,7 @@ fn unknown(name: &str, known: &[&str]) -> String {
     if known.is_empty() {
         return "this address takes no query parameters".to_owned();
     }
-    match hint::nearest(name, known.iter().copied()) {
+    match nearest(name, known.iter().copied()) {
         Some(near) => format!("is not known here; did you mean `{near}`?"),
         None => format!("is not known here; known are {}", known.join(", ")),
     }

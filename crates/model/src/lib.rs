@@ -15,5 +15,6 @@ pub mod job;
 pub mod json;
 pub mod page;
 pub mod ports;
+pub mod suggest;
 pub mod topic;
 pub mod verdict;

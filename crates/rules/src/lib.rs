@@ -10,7 +10,6 @@ mod listing;
 mod rule;
 mod ruleset;
 mod step;
-mod suggest;
 mod value;
 
 pub mod expr;
@@ -22,4 +21,3 @@ pub use code::Code;
 pub use rule::{Mode, Rule, StepSummary};
 pub use ruleset::{Checked, RuleSet, compile};
 pub use step::{Prepared, RenderError, StepScope};
-pub use suggest::nearest;

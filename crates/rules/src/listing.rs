@@ -3,7 +3,7 @@
 //! A name reaches a file only through this list, so whatever an event says,
 //! nothing outside the project and nothing unlisted can be named.
 
-use crate::suggest::nearest;
+use model::suggest::nearest;
 
 /// Longest name that is looked up, in bytes.
 const MAX_NAME: usize = 1_024;

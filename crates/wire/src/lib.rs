@@ -5,6 +5,5 @@
 //! comes out is a draft of an event that every other part may rely on.
 
 pub mod event_json;
-pub mod hint;
 
 mod scan;

@@ -8,10 +8,11 @@ use minijinja::{
     machinery::ast::{self, BinOpKind, CompareOpKind, UnaryOpKind},
     value::ValueKind,
 };
+use model::suggest::nearest;
 use serde_json::{Number, Value};
 
 use super::{
-    ExprError, nearest,
+    ExprError,
     parse::span_of,
     tree::{Args, Choice, Comparison, Each, Expr, Is, Math, Name},
 };

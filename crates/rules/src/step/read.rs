@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::suggest::nearest;
+
 use super::{Body, Field, NoCall, Step, command::Command, playbook::Playbook};
 use crate::{
     code::Code,
@@ -83,9 +85,10 @@ fn no_kind(reader: &mut Reader<'_>, keys: &Mapping<'_>) {
         );
         return;
     }
-    let meant = keys.entries().iter().find_map(|entry| {
-        crate::suggest::nearest(&entry.key, ["playbook", "command"]).map(|word| (entry, word))
-    });
+    let meant = keys
+        .entries()
+        .iter()
+        .find_map(|entry| nearest(&entry.key, ["playbook", "command"]).map(|word| (entry, word)));
     match meant {
         Some((entry, word)) => reader.error(
             Code::UnknownKey,

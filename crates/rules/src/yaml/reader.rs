@@ -5,10 +5,13 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use model::diagnostic::{Diagnostic, Level};
+use model::{
+    diagnostic::{Diagnostic, Level},
+    suggest::nearest,
+};
 
 use super::{Data, Entry, Node, QuantityError, Span, locate, parse_duration, parse_size, tree};
-use crate::{code::Code, suggest::nearest};
+use crate::code::Code;
 
 /// Findings that are kept of one file.
 const MAX_FINDINGS: usize = 1_000;

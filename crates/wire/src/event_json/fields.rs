@@ -7,12 +7,12 @@ use model::{
     event::{EventDraft, Origin, Severity},
     id::EventId,
     json::Object,
+    suggest::nearest,
     topic::Topic,
 };
 use serde_json::Value;
 
 use super::{Problems, RefusalKind, quoted};
-use crate::hint;
 
 const NAMES: [&str; 6] = ["id", "topic", "time", "severity", "headers", "body"];
 
@@ -159,7 +159,7 @@ fn read_time(text: &str) -> Result<Timestamp, String> {
 fn read_severity(text: &str) -> Result<Severity, String> {
     text.parse().map_err(|_| {
         let names = Severity::ALL.map(Severity::as_str);
-        match hint::nearest(text, names) {
+        match nearest(text, names) {
             Some(near) => format!("{} is not a severity; did you mean `{near}`?", quoted(text)),
             None => format!("{} is not one of {}", quoted(text), names.join(", ")),
         }
@@ -201,7 +201,7 @@ fn unknown_message(name: &str) -> String {
     if OURS.contains(&name) {
         return format!("`{name}` is set by Lariat; leave it out");
     }
-    match hint::nearest(name, NAMES) {
+    match nearest(name, NAMES) {
         Some(near) => format!(
             "an event has no field {}; did you mean `{near}`?",
             quoted(name)

@@ -2,12 +2,13 @@
 //! their parameters, and their constant patterns compiled.
 
 use minijinja::machinery::ast;
+use model::suggest::nearest;
 use serde_json::Value;
 
 use super::{Converter, Names, is, negation, plain_name};
 use crate::{
     expr::{
-        ExprError, nearest,
+        ExprError,
         tree::{Args, Each, Expr, Pattern},
     },
     filters::{Filter, Method, PatternUse, Spec, Test, compile, compile_glob},

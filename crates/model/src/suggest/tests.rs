@@ -30,4 +30,5 @@ fn a_strange_word_finds_nothing() {
     check("x", None);
     check("", None);
     check("descriptions-of-everything", None);
+    check(&"x".repeat(10_000), None);
 }
