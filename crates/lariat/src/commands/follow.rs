@@ -251,10 +251,6 @@ impl Session<'_> {
         }
         let is_first = follower.said.is_none();
         follower.said = Some(now);
-        let reason = match &job.reason {
-            Some(reason) if !reason.is_empty() => format!(": {reason}"),
-            Some(_) | None => String::new(),
-        };
         let is_worth_saying = match job.state {
             JobState::Queued | JobState::Running => false,
             JobState::Waiting => is_first,
@@ -265,11 +261,9 @@ impl Session<'_> {
             | JobState::Held => true,
         };
         if is_worth_saying {
-            let Job {
-                id, rule, state, ..
-            } = job;
-            self.console
-                .say(&format!("job {id} of `{rule}` is {state}{reason}"));
+            let Job { id, rule, .. } = job;
+            let became = became(job.state, job.reason.as_deref());
+            self.console.say(&format!("job {id} of `{rule}` {became}"));
         }
     }
 
@@ -296,10 +290,68 @@ impl Session<'_> {
     }
 }
 
+/// The end of a sentence about a job: what it has come to, and why.
+fn became(state: JobState, reason: Option<&str>) -> String {
+    let word = match state {
+        JobState::Waiting
+        | JobState::Queued
+        | JobState::Running
+        | JobState::Retrying
+        | JobState::Held => format!("is {state}"),
+        JobState::Succeeded | JobState::Failed => state.to_string(),
+        JobState::Cancelled => format!("was {state}"),
+    };
+    let reason = reason.unwrap_or_default();
+    match reason.strip_prefix(state.as_str()) {
+        _ if reason.is_empty() => word,
+        // "cancelled by", "waiting for": it says the state itself.
+        Some(rest) => format!("{word}{rest}"),
+        None => format!("{word}: {reason}"),
+    }
+}
+
 /// Whether nothing more happens to a job by itself.
 fn is_over(state: JobState) -> bool {
     match state {
         JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Held => true,
         JobState::Waiting | JobState::Queued | JobState::Running | JobState::Retrying => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::job::JobState;
+
+    use super::became;
+
+    #[test]
+    fn a_job_comes_to_something_in_words() {
+        for (state, reason, expect) in [
+            (JobState::Succeeded, None, "succeeded"),
+            (JobState::Succeeded, Some(""), "succeeded"),
+            (JobState::Failed, Some("exit code 3"), "failed: exit code 3"),
+            (
+                JobState::Cancelled,
+                Some("cancelled by api"),
+                "was cancelled by api",
+            ),
+            (
+                JobState::Held,
+                Some("its worker vanished"),
+                "is held: its worker vanished",
+            ),
+            (
+                JobState::Waiting,
+                Some("waiting for key `k`"),
+                "is waiting for key `k`",
+            ),
+            (
+                JobState::Retrying,
+                Some("exit code 1"),
+                "is retrying: exit code 1",
+            ),
+        ] {
+            assert_eq!(expect, became(state, reason));
+        }
     }
 }

@@ -140,8 +140,12 @@ async fn wait(
     console: &mut Console,
     accepted: &Accepted,
 ) -> Result<Exit, Failure> {
+    let judged = tell_verdicts(client, console, &accepted.id).await?;
     if accepted.jobs.is_empty() {
-        return nothing_to_wait_for(client, console, &accepted.id).await;
+        if !judged.has_matched {
+            console.say("no rule matched");
+        }
+        return judged.finish(console, &accepted.id);
     }
     let show = if command.json.json {
         Show::Nothing
@@ -169,6 +173,7 @@ async fn wait(
         .map(|job| &job.id)
         .collect();
     match not_well.first() {
+        None if judged.cannot_run => judged.finish(console, &accepted.id),
         None => Ok(Exit::Ok),
         Some(first) => {
             console.hint(&format!("`lariat jobs show {first}` says more"));
@@ -177,41 +182,51 @@ async fn wait(
     }
 }
 
-/// No job was made; says whether that is as it should be.
-async fn nothing_to_wait_for(
+/// What the rules decided, as far as an exit code depends on it.
+#[derive(Debug, Default)]
+struct Judged {
+    has_matched: bool,
+    /// A rule matched and could not compute its job.
+    cannot_run: bool,
+}
+
+impl Judged {
+    fn finish(&self, console: &mut Console, id: &EventId) -> Result<Exit, Failure> {
+        console.hint(&format!("`lariat explain {id}` says why"));
+        if self.cannot_run {
+            return Err(Failure::Told(Exit::JobFailed));
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// Says which rules matched and made no job.
+async fn tell_verdicts(
     client: &Client,
     console: &mut Console,
     id: &EventId,
-) -> Result<Exit, Failure> {
+) -> Result<Judged, Failure> {
     let path = ["events", id.as_str(), "verdicts"];
     let answer = client.get(&path, Query::new().pairs()).await?;
     let verdicts: List<Explanation> = answer.read()?;
-    let mut cannot_run = false;
-    let mut has_matched = false;
+    let mut judged = Judged::default();
     for explanation in &verdicts.items {
         let (rule, reason) = (&explanation.rule, &explanation.reason);
         match explanation.verdict {
             Verdict::NoMatch => {}
-            Verdict::Fired | Verdict::Duplicate => has_matched = true,
+            Verdict::Fired | Verdict::Duplicate => judged.has_matched = true,
             Verdict::Suppressed => {
-                has_matched = true;
+                judged.has_matched = true;
                 console.say(&format!("`{rule}` matched and did nothing: {reason}"));
             }
             Verdict::Error => {
-                has_matched = true;
-                cannot_run = true;
+                judged.has_matched = true;
+                judged.cannot_run = true;
                 console.error(&format!("`{rule}` matched and cannot run: {reason}"));
             }
         }
     }
-    if !has_matched {
-        console.say("no rule matched");
-    }
-    console.hint(&format!("`lariat explain {id}` says why"));
-    if cannot_run {
-        return Err(Failure::Told(Exit::JobFailed));
-    }
-    Ok(Exit::Ok)
+    Ok(judged)
 }
 
 #[cfg(test)]

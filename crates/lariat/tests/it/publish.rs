@@ -33,6 +33,13 @@ rules:
     on: org.example.keyed
     key: "{{ msg.key }}"
     run: {command: [bin/good]}
+  - name: keyless
+    on: org.example.mixed
+    run: {command: [bin/good]}
+  - name: keyed-too
+    on: org.example.mixed
+    key: "{{ msg.key }}"
+    run: {command: [bin/good]}
 "#;
 
 fn service_project() -> testkit::TempProject {
@@ -62,18 +69,14 @@ async fn waiting_follows_jobs_to_their_end() {
         .await
         .expect(0);
     assert_eq!("good-1\none\ntwo\n", ran.stdout);
-    assert!(
-        ran.stderr.contains("of `good` is succeeded"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("of `good` succeeded"), "{}", ran.stderr);
 
     let ran = service
         .lariat(&["publish", "org.example.bad", "--id", "bad-1", "--wait"])
         .await
         .expect(5);
     assert_eq!("bad-1\ngoing wrong\nno end of line\n", ran.stdout);
-    assert!(ran.stderr.contains("of `bad` is failed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("of `bad` failed"), "{}", ran.stderr);
     assert!(ran.stderr.contains("lariat jobs show"), "{}", ran.stderr);
 
     let ran = service
@@ -133,6 +136,19 @@ async fn waiting_for_nothing_says_so() {
 }
 
 #[tokio::test]
+async fn a_rule_that_cannot_run_is_told_beside_jobs_that_can() {
+    let project = service_project();
+    let service = Service::start(project.path()).await;
+    service
+        .lariat(&["publish", "org.example.mixed", "--wait"])
+        .await
+        .expect(5)
+        .says("`keyless` succeeded")
+        .says("`keyed-too` matched and cannot run")
+        .says("lariat explain 20");
+}
+
+#[tokio::test]
 async fn waiting_ends_with_its_timeout_or_with_the_job() {
     let project = service_project();
     let service = Service::start(project.path()).await;
@@ -158,7 +174,7 @@ async fn waiting_ends_with_its_timeout_or_with_the_job() {
     followed
         .expect(5)
         .says("was accepted before")
-        .says("of `slow` is cancelled");
+        .says("of `slow` was cancelled by api");
 }
 
 #[tokio::test]
