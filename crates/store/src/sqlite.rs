@@ -495,3 +495,6 @@ async fn expire_earlier_leases(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@
 pub mod clock;
 pub mod contract;
 pub mod corpus;
+pub mod disk;
 pub mod fault;
 pub mod memory;
 pub mod process;

@@ -3,9 +3,17 @@
 //! A failed transaction answers every caller in it, so a failure here can be
 //! copied; [`StoreError`] is made of it once for each of them.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    str::FromStr,
+};
 
 use model::ports::StoreError;
+
+use super::lock::beside;
 
 /// Why a transaction or a read failed.
 #[derive(Debug, Clone)]
@@ -30,10 +38,38 @@ impl Failure {
         }
     }
 
+    /// The same, or what the disk itself says it is: for a file system that
+    /// became read-only, or a quota that is used up, SQLite knows no more than
+    /// that writing failed.
+    pub(crate) fn named_by_the_disk(self, store: &Path) -> Self {
+        let Self::Broken(text) = self else {
+            return self;
+        };
+        match try_to_write(store).map_err(|error| error.kind()) {
+            Err(io::ErrorKind::ReadOnlyFilesystem) => Self::ReadOnly(text),
+            Err(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Self::Full(text),
+            Ok(()) | Err(_) => Self::Broken(text),
+        }
+    }
+
     /// Something read from the store that this version does not understand.
     pub(crate) fn corrupt(what: impl fmt::Display) -> Self {
         Self::Corrupt(what.to_string())
     }
+}
+
+/// Writes a page beside the store and removes it again.
+fn try_to_write(store: &Path) -> io::Result<()> {
+    let path = beside(store, ".probe");
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(&[0; 4096]).and_then(|()| file.sync_data()));
+    // It is not there when it could not be made.
+    fs::remove_file(&path).ok();
+    written
 }
 
 /// SQLite's primary result codes, the low byte of what it reports.
@@ -88,3 +124,6 @@ impl From<Failure> for StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -266,6 +266,7 @@ impl Writer {
             self.roll_back().await;
             match culprit {
                 Culprit::Everything(failure) => {
+                    let failure = failure.named_by_the_disk(self.settings.connect.get_filename());
                     tracing::warn!(error = ?failure, "a transaction of the store was undone");
                     batch.fail(&failure);
                     return;

@@ -11,6 +11,7 @@ use store::SqliteStore;
 use testkit::{
     TestClock,
     contract::build::{LEASE, event, fire, judged, plan, worker},
+    disk::SmallDisk,
 };
 
 use super::options;
@@ -70,45 +71,20 @@ async fn a_full_disk_refuses_whole_batches_and_serves_again_when_there_is_room()
     assert_eq!(store.status().await.unwrap().events, 1);
 }
 
-/// A small file system of its own. `None` where tests may not mount one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let flags = nix::mount::MsFlags::empty();
-        nix::mount::mount(
-            Some("tmpfs"),
-            dir.path(),
-            Some("tmpfs"),
-            flags,
-            Some("size=2m"),
-        )
-        .ok()?;
-        Some(Self(dir))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
-    }
-}
-
 #[tokio::test]
 async fn a_disk_that_others_fill_is_said_to_be_full_and_used_again_when_it_is_not() {
     let Some(disk) = SmallDisk::mount() else {
         return;
     };
     let clock = Arc::new(TestClock::by_hand());
-    let path = disk.0.path().join("store.db");
+    let path = disk.path().join("store.db");
     let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
     let batch = |n: u32| {
         let sent = large(&format!("e{n}"), clock.now());
         vec![judged(sent, vec![fire("r", plan())])]
     };
     store.accept(batch(0)).await.unwrap();
-    let ballast = disk.0.path().join("ballast");
+    let ballast = disk.path().join("ballast");
     let mut size = 4 << 20;
     while size >= 1024 {
         let mut file = std::fs::OpenOptions::new()

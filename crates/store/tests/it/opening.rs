@@ -16,6 +16,7 @@ use store::{OpenError, SqliteStore};
 use testkit::{
     TestClock,
     contract::build::{LEASE, event, fire, judged, plan, worker},
+    disk::SmallDisk,
 };
 
 use super::{open, options};
@@ -122,19 +123,34 @@ async fn a_directory_in_the_place_of_the_store_is_refused() {
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
 }
 
+async fn check_read_only(path: &std::path::Path) {
+    let clock = Arc::new(TestClock::by_hand());
+    let error = SqliteStore::open(path, options(&clock)).await.unwrap_err();
+    assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
+}
+
 #[tokio::test]
-async fn a_read_only_directory_is_refused() {
+async fn a_directory_that_may_not_be_written_is_refused() {
+    // Root may write anywhere, and has the test below.
     if nix::unistd::geteuid().is_root() {
-        // Root may write anywhere: there is nothing to be refused.
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o500)).unwrap();
-    let clock = Arc::new(TestClock::by_hand());
-    let path = dir.path().join("store.db");
-    let error = SqliteStore::open(&path, options(&clock)).await.unwrap_err();
+    check_read_only(&dir.path().join("store.db")).await;
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_read_only_disk_is_refused() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let path = disk.path().join("store.db");
+    open(&path).await.close().await;
+    disk.make_read_only();
+    check_read_only(&path).await;
+    check_read_only(&disk.path().join("another.db")).await;
 }
 
 #[tokio::test]
