@@ -5,6 +5,8 @@
 //! was. Tests send every one of these there. They are JSON texts: what has to
 //! be refused before it is an event at all stands in [`UNDECODABLE`].
 
+pub mod same;
+
 /// Values that would be run as code make this file; it may never exist.
 pub const CANARY: &str = "/tmp/lariat-corpus-canary";
 

@@ -15,5 +15,6 @@ mod faces;
 mod harness;
 mod hostile;
 mod life;
+mod payload;
 mod publish;
 mod sweep;
