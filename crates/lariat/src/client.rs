@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::json::Problem;
 use reqwest::{Method, StatusCode, Url};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{exit::Exit, failure::Failure};
@@ -86,13 +86,19 @@ impl Client {
         self.send(request).await
     }
 
-    pub(crate) async fn post(&self, path: &[&str], body: &Value) -> Result<Answer, Refusal> {
+    pub(crate) async fn post(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Answer, Refusal> {
+        let body =
+            serde_json::to_vec(body).map_err(|error| Refusal::Other(Failure::unexpected(error)))?;
         // A JSON content type, always: the service takes nothing else.
         let request = self
             .http
             .request(Method::POST, self.url(path))
             .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(body.to_string());
+            .body(body);
         self.send(request).await
     }
 

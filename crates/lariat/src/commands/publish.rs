@@ -3,17 +3,18 @@
 //! The id is made here, before anything is sent: a request whose answer was
 //! lost is repeated with the same id and accepted once.
 
-use std::{io::Read, time::Duration};
+use std::{collections::BTreeMap, io::Read, time::Duration};
 
 use api::json::{AcceptedEvents, Explanation, List};
 use model::{
+    event::Severity,
     id::{EventId, JobId},
     job::JobState,
-    json::Object,
     ports::Accepted,
     verdict::Verdict,
 };
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::time::sleep;
 
 use crate::{
@@ -77,26 +78,39 @@ pub(crate) async fn run(
     wait(command, client, console, &accepted).await
 }
 
-fn event(command: &Publish, id: &EventId) -> Result<Value, Failure> {
-    let mut event = Object::new();
-    event.insert("id".to_owned(), id.as_str().into());
-    event.insert("topic".to_owned(), command.topic.clone().into());
-    event.insert("body".to_owned(), body(&command.body)?);
-    if let Some(time) = command.time {
-        event.insert("time".to_owned(), time.to_string().into());
-    }
-    if let Some(severity) = command.severity {
-        event.insert("severity".to_owned(), severity.as_str().into());
-    }
-    if !command.headers.is_empty() {
-        let headers = command.headers.iter();
-        let headers = headers.map(|(key, value)| (key.clone(), Value::from(value.clone())));
-        event.insert("headers".to_owned(), Value::Object(headers.collect()));
-    }
-    Ok(Value::Object(event))
+/// An event as the service takes it.
+#[derive(Debug, Serialize)]
+struct Sent<'a> {
+    id: &'a EventId,
+    topic: &'a str,
+    /// As it was given: what is ambiguous in it is the service's to refuse.
+    body: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<&'static str>,
+    headers: BTreeMap<&'a str, &'a str>,
 }
 
-fn body(argument: &str) -> Result<Value, Failure> {
+fn event<'a>(command: &'a Publish, id: &'a EventId) -> Result<Sent<'a>, Failure> {
+    let mut headers = BTreeMap::new();
+    for (key, value) in &command.headers {
+        if headers.insert(key.as_str(), value.as_str()).is_some() {
+            let message = format!("the header `{key}` is given twice");
+            return Err(Failure::message(Exit::Usage, message));
+        }
+    }
+    Ok(Sent {
+        id,
+        topic: &command.topic,
+        body: body(&command.body)?,
+        time: command.time.map(|time| time.to_string()),
+        severity: command.severity.map(Severity::as_str),
+        headers,
+    })
+}
+
+fn body(argument: &str) -> Result<Box<RawValue>, Failure> {
     let (text, whence) = match argument.strip_prefix('@') {
         Some(path) => {
             let file = fs_err::File::open(path).map_err(|error| {
@@ -107,7 +121,7 @@ fn body(argument: &str) -> Result<Value, Failure> {
         None if argument == "-" => (read(std::io::stdin())?, "standard input".to_owned()),
         None => (argument.to_owned(), "the body".to_owned()),
     };
-    model::json::parse(&text).map_err(|error| {
+    serde_json::from_str(&text).map_err(|error| {
         Failure::new(Exit::Usage, error)
             .context(format!("{whence} is not JSON"))
             .hint("a body is JSON such as '{\"name\": \"world\"}', `-` for standard input, or `@FILE`")
@@ -123,7 +137,7 @@ fn read(source: impl Read) -> Result<String, Failure> {
     Ok(text)
 }
 
-async fn send(client: &Client, event: &Value) -> Result<Answer, Failure> {
+async fn send(client: &Client, event: &Sent<'_>) -> Result<Answer, Failure> {
     for pause in PAUSES {
         match client.post(&["events"], event).await {
             Ok(answer) => return Ok(answer),
@@ -235,8 +249,8 @@ mod tests {
 
     #[test]
     fn a_body_keeps_its_numbers_exactly() {
-        let text = r#"{"n":12345678901234567890123.0,"e":1e+400,"z":-0}"#;
-        assert_eq!(text, body(text).unwrap().to_string());
+        let text = r#"{"n":12345678901234567890123.0,"e":1E400,"z":-0}"#;
+        assert_eq!(text, body(text).unwrap().get());
     }
 
     #[test]

@@ -239,6 +239,7 @@ async fn what_is_refused_is_said_in_full() {
         ("lariat.own", "{}", "lariat"),
         ("org..x", "{}", "empty"),
         ("org.example.x", "{", "is not JSON"),
+        ("org.example.x", r#"{"a":1,"a":2}"#, "stands twice"),
         ("org.example.x", "@/does/not/exist", "/does/not/exist"),
     ] {
         service
@@ -247,6 +248,12 @@ async fn what_is_refused_is_said_in_full() {
             .expect(2)
             .says(word);
     }
+    let twice = ["org.example.x", "--header", "a=1", "--header", "a=2"];
+    service
+        .lariat(&[&["publish"], &twice[..]].concat())
+        .await
+        .expect(2)
+        .says("the header `a` is given twice");
     let events = service.json(&["events", "list"]).await;
     assert_eq!(0, events["items"].as_array().unwrap().len());
 }
