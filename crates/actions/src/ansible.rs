@@ -17,11 +17,9 @@ use model::{
     ports::Action,
 };
 use serde::Deserialize;
-use tracing::warn;
 
 use crate::{
     process::{self, Ended},
-    run_dir,
     settings::ActionSettings,
     step::{self, StepFiles},
 };
@@ -33,14 +31,10 @@ pub struct PlaybookAction {
 }
 
 impl PlaybookAction {
-    /// Also ends what steps of dead processes left running, and removes what
-    /// they left in the runtime directory.
     pub fn new(settings: ActionSettings) -> Self {
-        let settings = settings.absolute();
-        if let Err(error) = run_dir::sweep(&settings.runtime_dir) {
-            warn!(%error, "what earlier steps left could not be removed");
+        Self {
+            settings: settings.absolute(),
         }
-        Self { settings }
     }
 }
 

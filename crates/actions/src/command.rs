@@ -16,12 +16,10 @@ use model::{
     job::{Exit, Outcome, Retry, StepKind},
     ports::Action,
 };
-use tracing::warn;
 
 use crate::{
     place,
     process::{self, Ended, Program},
-    run_dir,
     settings::ActionSettings,
     step::{self, StepFiles},
 };
@@ -33,14 +31,10 @@ pub struct CommandAction {
 }
 
 impl CommandAction {
-    /// Also ends what steps of dead processes left running, and removes what
-    /// they left in the runtime directory.
     pub fn new(settings: ActionSettings) -> Self {
-        let settings = settings.absolute();
-        if let Err(error) = run_dir::sweep(&settings.runtime_dir) {
-            warn!(%error, "what earlier steps left could not be removed");
+        Self {
+            settings: settings.absolute(),
         }
-        Self { settings }
     }
 
     fn prepare(

@@ -17,5 +17,6 @@ pub use crate::{
     ansible::PlaybookAction,
     command::CommandAction,
     process::guard,
+    run_dir::sweep,
     settings::{ActionSettings, DEFAULT_PATH},
 };

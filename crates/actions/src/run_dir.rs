@@ -7,7 +7,7 @@ use std::{
     fs::{File, Permissions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -88,8 +88,15 @@ impl ResultFile {
 }
 
 /// Ends what still runs of steps whose process is gone, and removes their
-/// directories.
-pub(crate) fn sweep(runtime_dir: &Path) -> io::Result<()> {
+/// directories. For the owner of the store only, before it runs anything.
+pub fn sweep(runtime_dir: &Path) {
+    let swept = path::absolute(runtime_dir).and_then(|dir| try_sweep(&dir));
+    if let Err(error) = swept {
+        warn!(%error, "what earlier steps left could not be removed");
+    }
+}
+
+fn try_sweep(runtime_dir: &Path) -> io::Result<()> {
     make_private(runtime_dir)?;
     let _guard = lock(&runtime_dir.join(LOCK), FlockArg::LockExclusive)?;
     let mut dead = Vec::new();

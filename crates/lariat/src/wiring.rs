@@ -18,6 +18,9 @@ const STORE_DEADLINE: Duration = Duration::from_secs(10);
 /// This binary, even after the file it was started from has been replaced.
 const THIS_BINARY: &str = "/proc/self/exe";
 
+/// The ending of the directory where running steps have their files.
+const RUNTIME: &str = ".run";
+
 /// A service before it is started.
 pub(crate) struct Plan<'a> {
     pub(crate) config: &'a Config,
@@ -45,10 +48,12 @@ impl Plan<'_> {
         };
         let store = Arc::new(SqliteStore::open(&self.store, options).await?);
         let place = ActionPlace {
-            store: &self.store,
+            store: store.path(),
             clock: Arc::clone(&self.clock),
         };
-        let project = DirectoryProject::new(self.project.to_owned(), self.store.clone());
+        actions::sweep(&beside(place.store, RUNTIME));
+        let actions = actions(self.config, self.environment, place);
+        let project = DirectoryProject::new(self.project.to_owned(), store.path().to_owned());
         let workers = &self.config.workers;
         Ok(EngineParts {
             intake: Arc::clone(&store) as _,
@@ -56,7 +61,7 @@ impl Plan<'_> {
             control: Arc::clone(&store) as _,
             history: Arc::clone(&store) as _,
             upkeep: store,
-            actions: actions(self.config, self.environment, place),
+            actions,
             project: Arc::new(project),
             project_dir: self.project.to_owned(),
             clock: self.clock,
@@ -93,7 +98,7 @@ pub(crate) fn actions(
         playbook_command: config.playbook_command.clone(),
         ..ActionSettings::new(
             PathBuf::from(THIS_BINARY),
-            beside(place.store, ".run"),
+            beside(place.store, RUNTIME),
             place.clock,
         )
     };

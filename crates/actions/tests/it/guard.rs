@@ -344,14 +344,12 @@ async fn what_a_worker_and_its_guard_left_when_both_were_killed_is_ended_at_the_
     child.wait().unwrap();
     assert!(!alive(&job).is_empty(), "nothing to be found");
 
-    let mut stage = Stage::new();
-    stage.settings.runtime_dir = runtime.path().to_owned();
     let another = Stage::new();
     let (report, ()) = tokio::join!(
         another.script("echo on; read x; read x; sleep 1000"),
         async {
             until("another's program runs", || another.output.text() == "on\n").await;
-            let _started = actions::CommandAction::new(stage.settings.clone());
+            actions::sweep(runtime.path());
             assert_eq!(Vec::<i32>::new(), alive(&job));
             assert_ne!(
                 Vec::<i32>::new(),

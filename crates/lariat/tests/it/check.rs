@@ -65,6 +65,21 @@ async fn check_shows_what_happens_on_interruption() {
 }
 
 #[tokio::test]
+async fn check_leaves_the_project_as_it_was() {
+    let project = example("hello");
+    let listing = || {
+        let entries = fs_err::read_dir(project.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = listing();
+    let path = project.path().to_str().unwrap();
+    run(&["check", "--project", path], &[]).await.expect(0);
+    assert_eq!(before, listing());
+}
+
+#[tokio::test]
 async fn check_reports_everything_at_once() {
     let dir = TempProject::new(&[
         (
