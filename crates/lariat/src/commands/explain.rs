@@ -8,6 +8,7 @@ use crate::{
     client::Client,
     commands::Query,
     console::{Console, Span, Style, neutral},
+    exit::Exit,
     failure::Failure,
 };
 
@@ -23,8 +24,16 @@ pub(crate) async fn run(
         return console.json(&answer.value()?);
     }
     let list: List<Explanation> = answer.read()?;
-    if list.items.is_empty() {
-        console.say("there were no rules when this event was judged");
+    match &command.rule {
+        Some(rule) if list.items.is_empty() => {
+            let message = format!("there was no rule `{rule}` when this event was judged");
+            let hint = format!("`lariat explain {}` lists the rules of then", command.id);
+            return Err(Failure::message(Exit::Unexpected, message).hint(hint));
+        }
+        None if list.items.is_empty() => {
+            console.say("there were no rules when this event was judged");
+        }
+        Some(_) | None => {}
     }
     for explanation in &list.items {
         print(explanation, console)?;

@@ -187,11 +187,11 @@ fn show_step(step: &Step, console: &mut Console) -> Result<(), Failure> {
         Span::new(style, step.state.as_str()),
     ];
     let took = took(Some(step.started), step.finished);
-    for part in [
-        Some(took),
-        step.exit.map(|exit| exit.to_string()),
-        step.summary.clone(),
-    ] {
+    let summary = step.summary.clone();
+    // A summary that says how the program ended is enough.
+    let exit = step.exit.map(|exit| exit.to_string());
+    let exit = exit.filter(|exit| !summary.as_ref().is_some_and(|said| said.contains(exit)));
+    for part in [Some(took), exit, summary] {
         if let Some(part) = part.filter(|part| !part.is_empty()) {
             line.push(Span::plain(format!("  {part}")));
         }
