@@ -24,7 +24,7 @@ use crate::{faults::FaultPlan, span::Span};
 )]
 pub(crate) struct Cli {
     /// Address of the service for client commands [env: LARIAT_URL] [default: http://127.0.0.1:8470].
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", display_order = 900)]
     pub(crate) url: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -140,6 +140,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
+    /// The event's id, as `publish` and `events list` print it.
     #[arg(value_name = "EVENT")]
     pub(crate) id: EventId,
     /// This rule only.
@@ -181,8 +182,10 @@ pub(crate) enum Events {
         /// Topics that match, such as `org.example.#`.
         #[arg(long, value_name = "PATTERN")]
         topic: Option<TopicPattern>,
+        /// Events of this source only, such as `api`.
         #[arg(long)]
         source: Option<String>,
+        /// debug, info, warning or error.
         #[arg(long)]
         severity: Option<Severity>,
         #[command(flatten)]
@@ -190,6 +193,7 @@ pub(crate) enum Events {
     },
     /// One event, whole.
     Show {
+        /// The event's id.
         #[arg(value_name = "EVENT")]
         id: EventId,
         #[command(flatten)]
@@ -201,8 +205,10 @@ pub(crate) enum Events {
 pub(crate) enum Jobs {
     /// Newest first.
     List {
+        /// Jobs of this event only.
         #[arg(long)]
         event: Option<EventId>,
+        /// Jobs of this rule only.
         #[arg(long)]
         rule: Option<RuleName>,
         /// waiting, queued, running, retrying, succeeded, failed, cancelled or held.
@@ -213,6 +219,7 @@ pub(crate) enum Jobs {
     },
     /// One job with its attempts and steps.
     Show {
+        /// The job's id.
         #[arg(value_name = "JOB")]
         id: JobId,
         #[command(flatten)]
@@ -220,6 +227,7 @@ pub(crate) enum Jobs {
     },
     /// What a job printed, byte for byte unless to a terminal.
     Output {
+        /// The job's id.
         #[arg(value_name = "JOB")]
         id: JobId,
         /// Follow until the job has ended.
@@ -234,6 +242,7 @@ pub(crate) enum Jobs {
     },
     /// Try a failed, cancelled or held job again.
     Retry {
+        /// The job's id.
         #[arg(value_name = "JOB")]
         id: JobId,
         #[command(flatten)]
@@ -241,6 +250,7 @@ pub(crate) enum Jobs {
     },
     /// Stop a job, or do not start it.
     Cancel {
+        /// The job's id.
         #[arg(value_name = "JOB")]
         id: JobId,
         #[command(flatten)]
@@ -255,6 +265,7 @@ pub(crate) enum Dead {
         /// job_failed, id_conflict, rule_error or undecodable.
         #[arg(long)]
         kind: Option<DeadKind>,
+        /// Dead letters of this rule only.
         #[arg(long)]
         rule: Option<RuleName>,
         /// open, retried or discarded.
@@ -265,6 +276,7 @@ pub(crate) enum Dead {
     },
     /// One dead letter with what arrived.
     Show {
+        /// The dead letter's id.
         #[arg(value_name = "DEAD-LETTER")]
         id: DeadLetterId,
         #[command(flatten)]
@@ -272,6 +284,7 @@ pub(crate) enum Dead {
     },
     /// Try the job again, or take the event in again.
     Retry {
+        /// The dead letter's id.
         #[arg(value_name = "DEAD-LETTER")]
         id: DeadLetterId,
         #[command(flatten)]
@@ -279,6 +292,7 @@ pub(crate) enum Dead {
     },
     /// Close it: there is nothing to be done.
     Discard {
+        /// The dead letter's id.
         #[arg(value_name = "DEAD-LETTER")]
         id: DeadLetterId,
         #[command(flatten)]
@@ -308,6 +322,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Every argument of `command` and of those below it.
+    fn arguments(command: &clap::Command, path: &str, found: &mut Vec<(String, bool)>) {
+        for argument in command.get_arguments() {
+            let name = format!("{path} {}", argument.get_id());
+            found.push((name, argument.get_help().is_some()));
+        }
+        for inner in command.get_subcommands() {
+            arguments(inner, &format!("{path} {}", inner.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn every_argument_is_explained() {
+        let mut found = Vec::new();
+        arguments(&Cli::command(), "lariat", &mut found);
+        let bare: Vec<&String> = found
+            .iter()
+            .filter(|(_, is_explained)| !is_explained)
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(Vec::<&String>::new(), bare);
     }
 
     #[test]
