@@ -20,6 +20,8 @@ use crate::{
 const POLL: Duration = Duration::from_millis(250);
 /// How long a service may be away before it counts as unreachable.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Columns of the longest severity.
+const WIDEST: usize = "warning".len();
 /// Before the first event of any list.
 const BEGINNING: &str = "c0";
 
@@ -136,7 +138,7 @@ fn print(item: &Value, command: &Tail, console: &mut Console) -> Result<(), Fail
         Span::new(Style::Dim, event.accepted.to_string()),
         Span::plain("  "),
         severity(event.severity),
-        Span::plain("  "),
+        Span::plain(" ".repeat(WIDEST.saturating_sub(event.severity.as_str().len()) + 2)),
         Span::new(Style::Bold, event.topic.as_str()),
         Span::plain(format!("  {}", event.id)),
     ])
