@@ -17,7 +17,7 @@ use model::{
     },
     verdict::Explanation,
 };
-use rules::RuleSet;
+use rules::{Checked, RuleSet};
 
 use crate::{
     control, dead, explain, intake, lease, recovery, reload, retention,
@@ -51,15 +51,6 @@ pub enum StartError {
     Diagnostics(Vec<Diagnostic>),
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
-}
-
-impl From<ReloadError> for StartError {
-    fn from(error: ReloadError) -> Self {
-        match error {
-            ReloadError::Diagnostics(problems) => Self::Diagnostics(problems),
-            ReloadError::Store(error) => Self::Store(error),
-        }
-    }
 }
 
 /// Why the rules were not replaced. The old ones are still in force.
@@ -119,9 +110,17 @@ impl Engine {
     /// Reads and checks the project, keeps its revision, finds what an earlier
     /// process left behind, and starts the workers.
     pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
+        let checked = reload::check(&*parts.project)
+            .await
+            .map_err(StartError::Diagnostics)?;
+        Ok(Self::start_with(parts, checked).await?)
+    }
+
+    /// As [`Engine::start`], with a project that was read and checked already.
+    pub async fn start_with(parts: EngineParts, checked: Checked) -> Result<Self, StoreError> {
         let settings = parts.settings.clone().checked();
         let parts = EngineParts { settings, ..parts };
-        let checked = reload::load(&parts).await?;
+        reload::keep(&parts, &checked).await?;
         let shared = Arc::new(Shared::new(parts, Arc::new(checked.rules)));
         recovery::recover(&shared).await?;
         lease::start(&shared);

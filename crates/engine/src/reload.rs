@@ -10,7 +10,7 @@ use model::{
     diagnostic::{Diagnostic, Level},
     fault::FaultPoint,
     job::StepKind,
-    ports::{ProjectSource, StoreError, Upkeep},
+    ports::{ProjectSource, StoreError},
 };
 use rules::Checked;
 
@@ -21,23 +21,8 @@ use crate::{
     telemetry::{ReloadRefused, RulesLoaded},
 };
 
-/// Reads and checks the project, and keeps its text.
-pub(crate) async fn load(parts: &EngineParts) -> Result<Checked, ReloadError> {
-    let checked = check(&*parts.project)
-        .await
-        .map_err(ReloadError::Diagnostics)?;
-    keep(&*parts.upkeep, &checked).await?;
-    parts.faults.reach(FaultPoint::DuringReload);
-    RulesLoaded {
-        revision: checked.rules.revision(),
-        rules: checked.rules.len(),
-        warnings: checked.warnings.len(),
-    }
-    .emit();
-    Ok(checked)
-}
-
-async fn check(project: &dyn ProjectSource) -> Result<Checked, Vec<Diagnostic>> {
+/// Reads and checks the project.
+pub(crate) async fn check(project: &dyn ProjectSource) -> Result<Checked, Vec<Diagnostic>> {
     let text = Arc::new(project.read().await?);
     tasks::blocking(move || rules::compile(text))
         .await
@@ -50,22 +35,35 @@ async fn check(project: &dyn ProjectSource) -> Result<Checked, Vec<Diagnostic>> 
         })
 }
 
-async fn keep(upkeep: &dyn Upkeep, checked: &Checked) -> Result<(), StoreError> {
+/// Keeps the text of rules that are about to be in force.
+pub(crate) async fn keep(parts: &EngineParts, checked: &Checked) -> Result<(), StoreError> {
     let rules = &checked.rules;
-    upkeep.save_revision(rules.revision(), rules.text()).await
+    parts
+        .upkeep
+        .save_revision(rules.revision(), rules.text())
+        .await?;
+    parts.faults.reach(FaultPoint::DuringReload);
+    RulesLoaded {
+        revision: rules.revision(),
+        rules: rules.len(),
+        warnings: checked.warnings.len(),
+    }
+    .emit();
+    Ok(())
 }
 
 /// Puts the project's rules in force as they are now. Reloads that come at
 /// the same time follow one another, so the last one read is in force.
 pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError> {
     let _one_at_a_time = shared.reloading.lock().await;
-    let checked = load(&shared.parts).await.inspect_err(|error| match error {
-        ReloadError::Diagnostics(problems) => ReloadRefused {
+    let checked = check(&*shared.parts.project).await.map_err(|problems| {
+        ReloadRefused {
             problems: problems.len(),
         }
-        .emit(),
-        ReloadError::Store(_) => {}
+        .emit();
+        ReloadError::Diagnostics(problems)
     })?;
+    keep(&shared.parts, &checked).await?;
     let Checked { rules, warnings } = checked;
     let rules = Arc::new(rules);
     let old = shared.rules.swap(Arc::clone(&rules));

@@ -27,6 +27,7 @@ pub(crate) struct Checked {
     pub(crate) config: Config,
     /// Absent when there is an error anywhere.
     pub(crate) rules: Option<RuleSet>,
+    /// Errors and warnings.
     pub(crate) findings: Vec<Diagnostic>,
 }
 

@@ -7,7 +7,7 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use api::ApiSettings;
-use engine::{Engine, ReloadError, StartError};
+use engine::{Engine, ReloadError};
 use model::{
     clock::Clock,
     diagnostic::Diagnostic,
@@ -46,10 +46,10 @@ pub(crate) async fn run(
     let mut signals = Signals::new()
         .map_err(|error| Failure::unexpected(error).context("cannot watch for signals"))?;
     let root = check::locate(&command.project)?;
-    let config = checked(command, &root, console)?;
+    let (config, rules) = checked(command, &root, console)?;
     logging::start(&config.log, environment)?;
     let started = {
-        let start = Box::pin(start(command, environment, (&root, &config)));
+        let start = Box::pin(start(command, environment, (&root, &config), rules));
         tokio::select! {
             started = start => started?,
             stop = signals.stop() => return Ok(stop.exit()),
@@ -60,15 +60,20 @@ pub(crate) async fn run(
     Box::pin(serve(started, &config, (&mut signals, console))).await
 }
 
-/// The configuration with what the flags say, or everything that is wrong.
-fn checked(command: &Serve, root: &Path, console: &mut Console) -> Result<Config, Failure> {
+/// The configuration with what the flags say, and the rules; or everything
+/// that is wrong.
+fn checked(
+    command: &Serve,
+    root: &Path,
+    console: &mut Console,
+) -> Result<(Config, rules::Checked), Failure> {
     let checked = check::project(root);
     if !checked.findings.is_empty() {
         print(&checked.findings, console);
     }
-    if checked.rules.is_none() {
+    let Some(rules) = checked.rules else {
         return Err(Failure::Told(Exit::Configuration));
-    }
+    };
     let mut config = checked.config;
     if let Some(listen) = command.listen {
         config.listen = config::check_listen(listen).map_err(|error| {
@@ -81,7 +86,11 @@ fn checked(command: &Serve, root: &Path, console: &mut Console) -> Result<Config
             Failure::new(Exit::Usage, error).context(format!("`{store}` is not a store"))
         })?;
     }
-    Ok(config)
+    let rules = rules::Checked {
+        rules,
+        warnings: checked.findings,
+    };
+    Ok((config, rules))
 }
 
 fn print(findings: &[Diagnostic], console: &mut Console) {
@@ -99,6 +108,7 @@ async fn start(
     command: &Serve,
     environment: &Environment,
     (root, config): (&Path, &Config),
+    rules: rules::Checked,
 ) -> Result<Started, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new().map_err(Failure::unexpected)?);
     let faults: Arc<dyn Faults> = match command.fault {
@@ -127,17 +137,9 @@ async fn start(
         .await
         .map_err(|error| Failure::unexpected(error).context("cannot open the store"))?;
     let listener = bound.map_err(|error| cannot_listen(config.listen, error))?;
-    let engine = Engine::start(parts).await.map_err(|error| match error {
-        StartError::Diagnostics(findings) => {
-            let text = rules::render::diagnostics(&findings, false);
-            Failure::message(
-                Exit::Configuration,
-                "the rules changed while they were read",
-            )
-            .details(text.lines().map(str::to_owned).collect())
-        }
-        StartError::Store(error) => Failure::unexpected(error).context("the store cannot be used"),
-    })?;
+    let engine = Engine::start_with(parts, rules)
+        .await
+        .map_err(|error| Failure::unexpected(error).context("the store cannot be used"))?;
     Ok(Started {
         listener,
         engine,
