@@ -330,7 +330,7 @@ impl Attempt {
             next: &next,
             took: between(&begun, &shared.parts.clock.boot()),
         }
-        .emit(&shared.counters);
+        .emit();
     }
 
     /// What becomes of the job. The store heeds a cancel that has not come
@@ -395,7 +395,7 @@ impl Attempt {
             lease: self.hold.id(),
             why,
         }
-        .emit(&self.shared.counters);
+        .emit();
         self.shared.recover_now.notify_one();
     }
 }

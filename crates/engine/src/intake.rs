@@ -81,7 +81,7 @@ pub(crate) async fn accept(
         jobs: made.map(|one| one.jobs.len()).sum(),
         took: crate::lease::between(&started, &shared.parts.clock.boot()),
     }
-    .emit(&shared.counters);
+    .emit();
     Ok(accepted)
 }
 

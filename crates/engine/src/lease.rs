@@ -262,7 +262,7 @@ fn apply(shared: &Shared, asked: &[LeaseId], renewed: Vec<Renewed>, deadline: &B
                         lease: id,
                         why: "the store gave it up",
                     }
-                    .emit(&shared.counters);
+                    .emit();
                 }
             }
         }

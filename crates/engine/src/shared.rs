@@ -14,9 +14,7 @@ use model::{
 use rules::RuleSet;
 use tokio::sync::{Mutex, Notify, watch};
 
-use crate::{
-    engine::EngineParts, lease::Held, revisions::Revisions, tasks::Tasks, telemetry::Counters,
-};
+use crate::{engine::EngineParts, lease::Held, revisions::Revisions, tasks::Tasks};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -40,7 +38,6 @@ pub(crate) struct Shared {
     pub(crate) recover_now: Notify,
     /// What the actions miss here.
     pub(crate) notices: ArcSwap<Vec<Diagnostic>>,
-    pub(crate) counters: Counters,
     pub(crate) started: Timestamp,
 }
 
@@ -57,7 +54,6 @@ impl Shared {
             reloading: Mutex::new(()),
             recover_now: Notify::new(),
             notices: ArcSwap::default(),
-            counters: Counters::default(),
             started,
         }
     }
@@ -90,6 +86,7 @@ pub(crate) fn is_transient(error: &StoreError) -> bool {
     match error {
         StoreError::Full(_)
         | StoreError::ReadOnly(_)
+        | StoreError::Unreachable(_)
         | StoreError::Deadline { .. }
         | StoreError::Failed(_) => true,
         StoreError::Closed | StoreError::Corrupt { .. } => false,

@@ -1,14 +1,9 @@
-//! What is worth counting and logging, each a typed struct.
-//!
-//! One `emit` logs and counts. Values from outside are cleaned of control
-//! characters, and nothing of a payload is ever in here: ids, names of rules,
-//! words of our own, durations.
+//! What is worth logging, each a typed struct whose `emit` is the one place
+//! that says it. Values from outside are cleaned of control characters, and
+//! nothing of a payload is ever in here: ids, names of rules, words of our
+//! own, durations.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use model::{
     id::{EventId, JobId, LeaseId, Revision, RuleName},
@@ -18,21 +13,6 @@ use model::{
 use tracing::{debug, error, info, warn};
 
 use crate::tasks::{Panicked, Task};
-
-/// What has been counted since the engine was started.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) events_accepted: AtomicU64,
-    pub(crate) events_duplicate: AtomicU64,
-    pub(crate) jobs_created: AtomicU64,
-    pub(crate) attempts_finished: AtomicU64,
-    pub(crate) leases_lost: AtomicU64,
-    pub(crate) jobs_recovered: AtomicU64,
-}
-
-fn count(counter: &AtomicU64, by: usize) {
-    counter.fetch_add(by as u64, Ordering::Relaxed);
-}
 
 /// Text from outside, fit for one line of a log.
 pub(crate) struct Clean<'a>(pub(crate) &'a str);
@@ -101,10 +81,7 @@ pub(crate) struct EventsAccepted {
 }
 
 impl EventsAccepted {
-    pub(crate) fn emit(&self, counters: &Counters) {
-        count(&counters.events_accepted, self.events - self.duplicates);
-        count(&counters.events_duplicate, self.duplicates);
-        count(&counters.jobs_created, self.jobs);
+    pub(crate) fn emit(&self) {
         debug!(
             events = self.events,
             duplicates = self.duplicates,
@@ -125,8 +102,7 @@ pub(crate) struct AttemptFinished<'a> {
 }
 
 impl AttemptFinished<'_> {
-    pub(crate) fn emit(&self, counters: &Counters) {
-        count(&counters.attempts_finished, 1);
+    pub(crate) fn emit(&self) {
         let LeaseId { job, attempt } = self.lease;
         let (rule, outcome) = (self.rule, self.outcome.as_str());
         let duration_ms = millis(self.took);
@@ -174,8 +150,7 @@ pub(crate) struct LeaseLost<'a> {
 }
 
 impl LeaseLost<'_> {
-    pub(crate) fn emit(&self, counters: &Counters) {
-        count(&counters.leases_lost, 1);
+    pub(crate) fn emit(&self) {
         let LeaseId { job, attempt } = self.lease;
         warn!(
             job.id = %job, attempt, why = self.why,
@@ -227,8 +202,7 @@ impl StoreFailed<'_> {
 pub(crate) struct JobRecovered<'a>(pub(crate) &'a Recovered);
 
 impl JobRecovered<'_> {
-    pub(crate) fn emit(&self, counters: &Counters) {
-        count(&counters.jobs_recovered, 1);
+    pub(crate) fn emit(&self) {
         let Recovered {
             lease: LeaseId { job, attempt },
             worker,
