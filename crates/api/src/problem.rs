@@ -271,6 +271,13 @@ impl From<StoreError> for Problem {
                     "the store is read-only; nothing was changed",
                 )
             }
+            StoreError::Unreachable(_) => {
+                log(&error);
+                Self::new(
+                    ProblemCode::StoreUnavailable,
+                    "the file of the store cannot be used; the log of the service says more",
+                )
+            }
             StoreError::Deadline { .. } => {
                 Self::new(ProblemCode::StoreUnavailable, error.to_string())
             }

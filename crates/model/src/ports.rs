@@ -27,6 +27,8 @@ pub enum StoreError {
     Full(#[source] Box<dyn Error + Send + Sync>),
     #[error("the store is read-only")]
     ReadOnly(#[source] Box<dyn Error + Send + Sync>),
+    #[error("the store cannot be reached")]
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
     #[error("the store did not answer within {} s", .after.as_secs_f64())]
     Deadline { after: Duration },
     #[error("the store is closed")]

@@ -54,7 +54,7 @@ use tokio::{
 
 use self::{
     failure::Failure,
-    lock::OwnerLock,
+    lock::{Home, OwnerLock},
     schema::Found,
     status::Counters,
     writer::{Item, Settings, Write, Writer},
@@ -232,8 +232,12 @@ impl SqliteStore {
         max_pages: Option<u32>,
     ) -> Result<Self, OpenError> {
         make_directory(path)?;
-        let lock = OwnerLock::take(path, &options.owner).await?;
-        make_file(path)?;
+        let database = make_file(path)?;
+        // A link to a store is that store, with all that stands beside it.
+        let real = fs_err::canonicalize(path).map_err(|source| OpenError::of_file(path, source))?;
+        let path = real.as_path();
+        let home = Home::of(path, &database).map_err(|source| OpenError::of_file(path, source))?;
+        let lock = OwnerLock::take(path, database, &options.owner).await?;
         let connect = connect_options(path, max_pages);
         let mut conn = prepare(path, &connect).await?;
         expire_earlier_leases(path, &mut conn, options.clock.as_ref()).await?;
@@ -242,6 +246,7 @@ impl SqliteStore {
         let (sender, items) = mpsc::channel(PENDING);
         let settings = Settings {
             connect,
+            home,
             clock: Arc::clone(&options.clock),
             faults: options.faults,
             queue_limit: options.queue_limit,
@@ -263,6 +268,11 @@ impl SqliteStore {
                 lock: Mutex::new(Some(lock)),
             }),
         })
+    }
+
+    /// Where its file is, without symbolic links.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
     }
 
     /// Hands a change to the writer and waits for its commit.
@@ -348,7 +358,7 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 
 /// Makes the file, for its owner only; SQLite gives those beside it the same
 /// mode. A file that is something else is refused before SQLite sees it.
-fn make_file(path: &Path) -> Result<(), OpenError> {
+fn make_file(path: &Path) -> Result<File, OpenError> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -362,8 +372,8 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
             },
             _ => OpenError::of_file(path, source),
         })?;
-    match begins_like_a_database(file) {
-        Ok(true) => Ok(()),
+    match begins_like_a_database(&file) {
+        Ok(true) => Ok(file),
         Ok(false) => Err(OpenError::NotADatabase {
             path: path.to_owned(),
         }),
@@ -371,7 +381,7 @@ fn make_file(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn begins_like_a_database(file: File) -> io::Result<bool> {
+fn begins_like_a_database(file: &File) -> io::Result<bool> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     let mut start = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut start)?;

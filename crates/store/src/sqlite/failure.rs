@@ -118,7 +118,8 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Full(text) => Self::Full(text.into()),
             Failure::ReadOnly(text) => Self::ReadOnly(text.into()),
-            Failure::Broken(text) | Failure::Statement(text) => Self::Failed(text.into()),
+            Failure::Broken(text) => Self::Unreachable(text.into()),
+            Failure::Statement(text) => Self::Failed(text.into()),
             Failure::Corrupt(what) => Self::Corrupt { what },
             Failure::Closed => Self::Closed,
         }

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{accept, failure::Failure, state::State, status::Counters};
+use super::{accept, failure::Failure, lock::Home, state::State, status::Counters};
 
 /// Commands in one transaction at most: bounds how long a caller waits for
 /// others and how much one failure undoes.
@@ -145,6 +145,7 @@ impl<W: Write> Pending for Waiting<W> {
 /// What the writer needs to know.
 pub(crate) struct Settings {
     pub(crate) connect: SqliteConnectOptions,
+    pub(crate) home: Home,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) queue_limit: usize,
@@ -293,6 +294,8 @@ impl Writer {
     }
 
     async fn attempt(&mut self, batch: &mut Batch) -> Result<(), Culprit> {
+        let home = &self.settings.home;
+        home.has_database().map_err(Culprit::Everything)?;
         if self.conn.is_none() {
             let conn = self.settings.connect.connect().await;
             self.conn = Some(conn.map_err(Culprit::everything)?);
@@ -330,6 +333,7 @@ impl Writer {
             self.settings.faults.reach(point);
         }
         execute(tx.conn, "COMMIT").await?;
+        home.has_everything().map_err(Culprit::Everything)?;
         if accepted > 0 {
             self.settings.counters.count_commit(accepted);
         }

@@ -119,6 +119,57 @@ async fn a_disk_that_others_fill_is_said_to_be_full_and_used_again_when_it_is_no
     assert_eq!(store.status().await.unwrap().events, u64::from(kept) + 1);
 }
 
+/// Takes something away from a store that is open. Nothing is accepted then;
+/// whether it is again once it is back is `recovers`.
+async fn check_taken_away(name: &str, recovers: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let home = dir.path().join("home");
+    let store = SqliteStore::open(&home.join("store.db"), options(&clock))
+        .await
+        .unwrap();
+    let batch = |id: &str| vec![judged(event(id, clock.now()), vec![fire("r", plan())])];
+    store.accept(batch("e1")).await.unwrap();
+    let (there, away) = (dir.path().join(name), dir.path().join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    let error = store.accept(batch("e2")).await.unwrap_err();
+    assert!(
+        matches!(error, AcceptError::Store(StoreError::Unreachable(_))),
+        "{name}: {error:?}"
+    );
+    let probed = store.probe().await;
+    assert!(matches!(probed, Err(StoreError::Unreachable(_))), "{name}");
+    std::fs::rename(&away, &there).unwrap();
+    if recovers {
+        let answer = store.accept(batch("e2")).await.unwrap();
+        assert!(!answer[0].duplicate, "{name}: it was not accepted before");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_accepted_into_a_file_that_has_lost_its_name() {
+    check_taken_away("home", true).await;
+    check_taken_away("home/store.db", true).await;
+    check_taken_away("home/store.db-wal", false).await;
+}
+
+#[tokio::test]
+async fn nothing_is_accepted_when_another_file_has_taken_the_place_of_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let path = dir.path().join("store.db");
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    store.probe().await.unwrap();
+    std::fs::copy(&path, dir.path().join("copy.db")).unwrap();
+    std::fs::rename(dir.path().join("copy.db"), &path).unwrap();
+    let sent = judged(event("e1", clock.now()), vec![]);
+    let error = store.accept(vec![sent]).await.unwrap_err();
+    assert!(
+        matches!(error, AcceptError::Store(StoreError::Unreachable(_))),
+        "{error:?}"
+    );
+}
+
 /// Says when a claim is about to be committed.
 struct OnClaim(tokio::sync::Notify);
 

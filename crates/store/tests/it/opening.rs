@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -33,6 +34,63 @@ async fn a_second_opener_is_refused_and_told_who_was_first() {
     assert!(text.contains("the first one"), "{text}");
     first.close().await;
     open(&path).await;
+}
+
+/// Whatever name a store in use has, and whatever became of its lock file.
+async fn check_second_name(make: fn(&Path) -> PathBuf, expect: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let first = open(&path).await;
+    let clock = Arc::new(TestClock::by_hand());
+    let error = SqliteStore::open(&make(&path), options(&clock))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OpenError::Owned { .. }), "{error}");
+    assert!(error.to_string().contains(expect), "{error}");
+    first.probe().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_recognised_by_every_name() {
+    let pid = format!("in use by pid {}", std::process::id());
+    check_second_name(
+        |path| {
+            let other = path.with_file_name("link.db");
+            std::os::unix::fs::symlink(path, &other).unwrap();
+            other
+        },
+        "the first one",
+    )
+    .await;
+    check_second_name(
+        |path| {
+            let other = path.with_file_name("hard.db");
+            fs::hard_link(path, &other).unwrap();
+            other
+        },
+        &pid,
+    )
+    .await;
+    check_second_name(
+        |path| {
+            fs::remove_file(path.with_file_name("store.db.lock")).unwrap();
+            path.to_owned()
+        },
+        &pid,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_link_to_a_store_that_is_not_there_yet_makes_it_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("target.db");
+    let link = dir.path().join("link.db");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let store = open(&link).await;
+    assert_eq!(store.path(), fs::canonicalize(&target).unwrap());
+    assert!(dir.path().join("target.db.lock").exists());
+    assert!(!dir.path().join("link.db.lock").exists());
 }
 
 #[tokio::test]
@@ -89,7 +147,7 @@ async fn what_is_not_a_store_is_refused_and_left_alone() {
 }
 
 /// A database that SQLite itself wrote, with these two numbers in its header.
-async fn with_header(path: &std::path::Path, version: u32, application: u32) {
+async fn with_header(path: &Path, version: u32, application: u32) {
     open(path).await.close().await;
     let mut bytes = fs::read(path).unwrap();
     bytes[60..64].copy_from_slice(&version.to_be_bytes());
@@ -123,7 +181,7 @@ async fn a_directory_in_the_place_of_the_store_is_refused() {
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
 }
 
-async fn check_read_only(path: &std::path::Path) {
+async fn check_read_only(path: &Path) {
     let clock = Arc::new(TestClock::by_hand());
     let error = SqliteStore::open(path, options(&clock)).await.unwrap_err();
     assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
@@ -208,7 +266,7 @@ async fn while_a_guard_lives_the_leases_stand_until_they_run_out() {
 }
 
 /// Runs a job and goes away without closing, as a process that is killed.
-async fn leave_a_running_job(path: &std::path::Path, clock: &Arc<TestClock>) -> model::id::JobId {
+async fn leave_a_running_job(path: &Path, clock: &Arc<TestClock>) -> model::id::JobId {
     let store = SqliteStore::open(path, options(clock)).await.unwrap();
     let sent = event("e1", model::clock::Clock::now(clock.as_ref()));
     store
