@@ -17,7 +17,7 @@ use model::{
     ports::{ProjectSource, ProjectText},
 };
 
-use crate::project::listing::Listing;
+use crate::{config, project::listing::Listing};
 
 mod git;
 mod listing;
@@ -55,6 +55,23 @@ impl DirectoryProject {
             listing,
             commit: git::commit(&self.root),
         })
+    }
+
+    /// As [`Self::read_now`], and `lariat.yml` is sound: what could not be
+    /// started is not put in force by a reload either. A project that is gone,
+    /// or not mounted, is no project without rules.
+    fn read_sound(&self) -> Result<ProjectText, Vec<Diagnostic>> {
+        let loaded = config::load(&self.root);
+        let mut findings = Vec::new();
+        if loaded.has_errors() {
+            findings.extend(loaded.findings);
+        }
+        match self.read_now() {
+            Ok(text) if findings.is_empty() => return Ok(text),
+            Ok(_) => {}
+            Err(more) => findings.extend(more),
+        }
+        Err(findings)
     }
 
     fn rule_files(&self, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, String> {
@@ -151,7 +168,7 @@ fn finding(file: &str, message: String, hint: Option<String>) -> Diagnostic {
 impl ProjectSource for DirectoryProject {
     async fn read(&self) -> Result<ProjectText, Vec<Diagnostic>> {
         let project = self.clone();
-        match tokio::task::spawn_blocking(move || project.read_now()).await {
+        match tokio::task::spawn_blocking(move || project.read_sound()).await {
             Ok(text) => text,
             Err(error) => Err(vec![finding("", error.to_string(), None)]),
         }

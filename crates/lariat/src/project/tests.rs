@@ -110,6 +110,41 @@ fn rule_files_that_cannot_be_rules_are_all_reported() {
 }
 
 #[track_caller]
+fn check_reload(files: &[(&str, &str)], expected: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), files);
+    let findings = project(dir.path()).read_sound().err().unwrap_or_default();
+    let found: Vec<String> = findings
+        .into_iter()
+        .map(|finding| format!("{} {}", finding.file, finding.code))
+        .collect();
+    assert_eq!(expected, found);
+}
+
+#[test]
+fn a_project_that_could_not_be_started_is_not_reloaded() {
+    check_reload(&[("lariat.yml", "")], &[]);
+    check_reload(&[("lariat.yml", "workers: {concurrency: 1}")], &[]);
+    check_reload(
+        &[("rules/a.yml", ""), ("playbooks/a.yml", "")],
+        &["lariat.yml missing-file"],
+    );
+    check_reload(
+        &[("lariat.yml", "workers: {concurrency: 0}\nworker: 1")],
+        &["lariat.yml bad-value", "lariat.yml unknown-key"],
+    );
+}
+
+#[test]
+fn a_project_that_is_gone_is_not_reloaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = project(dir.path());
+    drop(dir);
+    let findings = gone.read_sound().unwrap_err();
+    assert_eq!(findings[0].code, "missing-file");
+}
+
+#[track_caller]
 fn check_commit(files: &[(&str, &str)], expected: Option<&str>) {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), files);
