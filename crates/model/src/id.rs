@@ -9,13 +9,13 @@ use crate::clock::Timestamp;
 /// A text that is not a valid id or name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    #[error("an {what} must have 1 to {max} characters, this has {len}")]
+    #[error("{what} must have 1 to {max} characters, this has {len}")]
     Length {
         what: &'static str,
         max: usize,
         len: usize,
     },
-    #[error("an {what} may not contain {found:?}; allowed are letters, digits and `{extra}`")]
+    #[error("{what} may not contain {found:?}; allowed are letters, digits and `{extra}`")]
     Character {
         what: &'static str,
         found: char,
@@ -80,27 +80,27 @@ macro_rules! checked_id {
 
 checked_id! {
     /// The id of an event: 1 to 200 of `[A-Za-z0-9._:@-]`, the sender's or ours.
-    EventId, "event id", 200, "._:@-"
+    EventId, "an event id", 200, "._:@-"
 }
 checked_id! {
     /// The id of a job, a UUID v7.
-    JobId, "job id", 64, "-"
+    JobId, "a job id", 64, "-"
 }
 checked_id! {
     /// The id of a dead letter, a UUID v7.
-    DeadLetterId, "dead letter id", 64, "-"
+    DeadLetterId, "a dead letter id", 64, "-"
 }
 checked_id! {
     /// The name of a rule: 1 to 100 of `[A-Za-z0-9._-]`, unique in a project.
-    RuleName, "rule name", 100, "._-"
+    RuleName, "a rule name", 100, "._-"
 }
 checked_id! {
     /// One worker: host name, process and start, unique among all that ever ran.
-    WorkerId, "worker id", 200, "._:@-"
+    WorkerId, "a worker id", 200, "._:@-"
 }
 checked_id! {
     /// The content hash of a project's rules and listing, in lower-case hex.
-    Revision, "revision", 64, ""
+    Revision, "a revision", 64, ""
 }
 
 impl EventId {
@@ -148,3 +148,6 @@ impl fmt::Display for Principal {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;
