@@ -427,11 +427,18 @@ impl<'n> Mapping<'n> {
         match self.entry(key) {
             Some(entry) if entry.value.data != Data::Null => Some(&entry.value),
             Some(entry) => {
+                let line = reader.line(usize::try_from(entry.key_span.line).unwrap_or(0));
+                let is_commented = line
+                    .split_once(key)
+                    .is_some_and(|(_, rest)| rest.trim_start_matches([':', ' ']).starts_with('#'));
+                let hint = is_commented.then_some(
+                    "`#` begins a comment; a value that starts with it must stand in quotes",
+                );
                 reader.error(
                     Code::MissingKey,
                     entry.key_span,
                     format!("`{key}` has no value"),
-                    None,
+                    hint.map(str::to_owned),
                 );
                 None
             }

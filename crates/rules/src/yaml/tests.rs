@@ -77,6 +77,36 @@ fn broken_text_says_where() {
     refused("a: b: c\n", "1:5 yaml-syntax");
 }
 
+#[track_caller]
+fn hinted(text: &str, expect: &str) {
+    let mut reader = Reader::new("x.yml", text);
+    if let Some(node) = reader.parse()
+        && let Some(mut fields) = reader.mapping(&node, "a rule")
+    {
+        fields.required(&mut reader, "on");
+    }
+    let found = reader.finish();
+    let hint = found[0].hint.as_deref().unwrap_or("no hint");
+    assert!(hint.contains(expect), "{text:?} is told `{hint}`");
+}
+
+#[test]
+fn what_yaml_reads_differently_has_a_hint() {
+    hinted("on: *.b\n", "starts with `*` must stand in quotes");
+    hinted("on: #\n", "`#` begins a comment");
+    hinted("on:   #.x\n", "`#` begins a comment");
+    hinted("on:\n", "no hint");
+    hinted("when: \"a\" == msg.x\n", "quotes of the other kind");
+    hinted("when: 'a' == msg.x\n", "quotes of the other kind");
+    hinted(
+        "when: msg.x == \"a: b\"\n",
+        "holds `: ` must stand in quotes",
+    );
+    hinted("- a: 1\n  b: 2\n c: 3\n", "begin in one column");
+    hinted("a: 1\n  b: 2\n", "begin in one column");
+    hinted("a:\n\t- b\n", "indent with spaces");
+}
+
 #[test]
 fn nothing_makes_the_tree_explode() {
     refused(&"[".repeat(200), "1:65 yaml-limit");

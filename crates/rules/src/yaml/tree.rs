@@ -232,19 +232,12 @@ impl<'r, 't> Builder<'r, 't> {
     fn syntax_error(&mut self, error: &saphyr_parser::ScanError) {
         let (line, column) = (error.marker().line(), error.marker().col() + 1);
         let text = self.reader.line(line);
-        let starts_with_tab = text.trim_start_matches(' ').starts_with('\t');
-        let hint = if starts_with_tab {
-            Some("indent with spaces; YAML does not allow tabs there".to_owned())
-        } else if text.contains("{{") && !text.contains(['"', '\'']) {
-            Some("write a value that starts with `{{` in quotes".to_owned())
-        } else {
-            None
-        };
+        let hint = syntax_hint(error.info(), text, column);
         self.reader.error(
             Code::YamlSyntax,
             span_at(line.max(1), column, 1),
             error.info().to_owned(),
-            hint,
+            hint.map(str::to_owned),
         );
     }
 
@@ -491,6 +484,30 @@ fn read_key(
         return Key::Refused;
     }
     Key::Read { text, span }
+}
+
+/// What people most often mean where YAML reads something else.
+fn syntax_hint(message: &str, line: &str, column: usize) -> Option<&'static str> {
+    let value: String = line.chars().skip(column.saturating_sub(1)).collect();
+    if line.trim_start_matches(' ').starts_with('\t') {
+        Some("indent with spaces; YAML does not allow tabs there")
+    } else if message.contains("unknown anchor") && value.starts_with('*') {
+        Some("a value that starts with `*` must stand in quotes")
+    } else if message.contains("trailing content") {
+        Some(
+            "a value that starts with a quote ends at the next: put quotes of the other kind around all of it",
+        )
+    } else if line.contains("{{") && !line.contains(['"', '\'']) {
+        Some("write a value that starts with `{{` in quotes")
+    } else if message.contains("mapping values are not allowed") {
+        Some(
+            "a value that holds `: ` must stand in quotes; keys of one mapping begin in one column",
+        )
+    } else if message.contains("did not find expected") {
+        Some("keys of one mapping begin in one column, and so do the `-` of one list")
+    } else {
+        None
+    }
 }
 
 fn refuse_key(reader: &mut Reader<'_>, node: &Node) {
