@@ -65,7 +65,7 @@ pub(crate) async fn list(app: Shared, uri: Uri) -> Answer {
     ];
     let now = app.now();
     let mut params = Params::new(&uri, &known, now);
-    let is_from_now = params.text("after") == Some("now");
+    let is_from_now = params.is_from_now();
     let mut query = EventQuery {
         topic: params.get::<TopicPattern>("topic"),
         since: params.moment("since"),

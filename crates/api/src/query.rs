@@ -27,6 +27,8 @@ pub(crate) struct Params {
 pub(crate) const DEFAULT_LIMIT: usize = 50;
 pub(crate) const MAX_LIMIT: usize = 500;
 
+const BOTH_WAYS: &str = "goes forward and `cursor` back; give one of them";
+
 impl Params {
     /// `known` are the parameters that the address takes.
     pub(crate) fn new(uri: &Uri, known: &[&str], now: Timestamp) -> Self {
@@ -43,6 +45,9 @@ impl Params {
                 params.refuse(&name, unknown(&name, known));
             } else if params.values.iter().any(|(other, _)| *other == name) {
                 params.refuse(&name, "is given more than once".to_owned());
+            } else if value.contains(char::REPLACEMENT_CHARACTER) {
+                // What bytes that are no text have been decoded to.
+                params.refuse(&name, "is not UTF-8".to_owned());
             } else {
                 params.values.push((name, value));
             }
@@ -145,16 +150,22 @@ impl Params {
         }
     }
 
+    /// `after=now`: only where the list ends is asked for.
+    pub(crate) fn is_from_now(&mut self) -> bool {
+        let is_from_now = self.text("after") == Some("now");
+        if is_from_now && self.text("cursor").is_some() {
+            self.refuse("after", BOTH_WAYS.to_owned());
+        }
+        is_from_now
+    }
+
     /// `cursor` goes back in time, `after` forward.
     pub(crate) fn position(&mut self) -> Position {
         let before = self.get::<Cursor>("cursor");
         let after = self.get::<Cursor>("after");
         match (before, after) {
             (Some(_), Some(_)) => {
-                self.refuse(
-                    "after",
-                    "goes forward and `cursor` back; give one of them".to_owned(),
-                );
+                self.refuse("after", BOTH_WAYS.to_owned());
                 Position::Newest
             }
             (Some(before), None) => Position::Before(before),

@@ -177,6 +177,11 @@ async fn query_parameters_are_checked() {
             "400 invalid_parameter -/after",
         ),
         (
+            "/api/v1/events?cursor=c1&after=now",
+            "400 invalid_parameter -/after",
+        ),
+        ("/api/v1/events?topic=%ff", "400 invalid_parameter -/topic"),
+        (
             "/api/v1/events?limit=x&severity=y&foo=1",
             "400 invalid_parameter -/foo -/severity -/limit",
         ),
