@@ -103,6 +103,7 @@ fn what_yaml_reads_differently_has_a_hint() {
         "holds `: ` must stand in quotes",
     );
     hinted("- a: 1\n  b: 2\n c: 3\n", "begin in one column");
+    hinted("rules: [\n", "no hint");
     hinted("a: 1\n  b: 2\n", "begin in one column");
     hinted("a:\n\t- b\n", "indent with spaces");
 }

@@ -503,7 +503,7 @@ fn syntax_hint(message: &str, line: &str, column: usize) -> Option<&'static str>
         Some(
             "a value that holds `: ` must stand in quotes; keys of one mapping begin in one column",
         )
-    } else if message.contains("did not find expected") {
+    } else if message.contains("parsing a block") {
         Some("keys of one mapping begin in one column, and so do the `-` of one list")
     } else {
         None
