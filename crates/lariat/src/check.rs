@@ -39,10 +39,7 @@ pub(crate) fn project(project: &Path) -> Checked {
     let mut findings = loaded.findings;
     let store = config.store.path(project);
     let source = DirectoryProject::new(project.to_owned(), store);
-    let compiled = source
-        .read_now()
-        .and_then(|text| rules::compile(Arc::new(text)));
-    let rules = match compiled {
+    let rules = match source.checked() {
         Ok(checked) => {
             findings.extend(checked.warnings);
             Some(checked.rules)

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -42,35 +43,50 @@ impl DirectoryProject {
         Self { root, store }
     }
 
-    /// The text as it is now, or everything that cannot be read.
-    pub(crate) fn read_now(&self) -> Result<ProjectText, Vec<Diagnostic>> {
-        let mut findings = Vec::new();
-        let files = self.rule_files(&mut findings);
-        let listing = Listing::new(&self.root, &self.store).read(&mut findings);
-        if !findings.is_empty() {
+    /// Checks the rules as they are now, or says everything that is wrong: a
+    /// file that cannot be read does not hide what is wrong with the others.
+    pub(crate) fn checked(&self) -> Result<rules::Checked, Vec<Diagnostic>> {
+        let (text, mut findings) = self.read_now();
+        let Some(text) = text else {
             return Err(findings);
+        };
+        match rules::compile(Arc::new(text)) {
+            Ok(checked) if findings.is_empty() => return Ok(checked),
+            Ok(checked) => findings.extend(checked.warnings),
+            Err(more) => findings.extend(more),
         }
-        Ok(ProjectText {
+        Err(findings)
+    }
+
+    /// The text as far as it can be read, and what cannot be. No text when it
+    /// is not known which files there are: many would seem to be missing.
+    fn read_now(&self) -> (Option<ProjectText>, Vec<Diagnostic>) {
+        let mut findings = Vec::new();
+        let listing = Listing::new(&self.root, &self.store).read(&mut findings);
+        let is_listed = findings.is_empty();
+        let files = self.rule_files(&mut findings);
+        let text = is_listed.then(|| ProjectText {
             files,
             listing,
             commit: git::commit(&self.root),
-        })
+        });
+        (text, findings)
     }
 
-    /// As [`Self::read_now`], and `lariat.yml` is sound: what could not be
+    /// The whole text, when `lariat.yml` is sound too: what could not be
     /// started is not put in force by a reload either. A project that is gone,
     /// or not mounted, is no project without rules.
     fn read_sound(&self) -> Result<ProjectText, Vec<Diagnostic>> {
         let loaded = config::load(&self.root);
-        let mut findings = Vec::new();
-        if loaded.has_errors() {
-            findings.extend(loaded.findings);
+        let is_sound = !loaded.has_errors();
+        if let (Some(text), unreadable) = self.read_now()
+            && is_sound
+            && unreadable.is_empty()
+        {
+            return Ok(text);
         }
-        match self.read_now() {
-            Ok(text) if findings.is_empty() => return Ok(text),
-            Ok(_) => {}
-            Err(more) => findings.extend(more),
-        }
+        let mut findings = loaded.findings;
+        findings.extend(self.checked().err().unwrap_or_default());
         Err(findings)
     }
 

@@ -23,7 +23,9 @@ fn project(root: &Path) -> DirectoryProject {
 
 #[track_caller]
 fn read(root: &Path) -> ProjectText {
-    project(root).read_now().unwrap()
+    let (text, findings) = project(root).read_now();
+    assert_eq!(Vec::<model::diagnostic::Diagnostic>::new(), findings);
+    text.unwrap()
 }
 
 #[test]
@@ -87,20 +89,31 @@ fn links_do_not_lead_out_of_the_project() {
 fn rule_files_that_cannot_be_rules_are_all_reported() {
     let dir = tempfile::tempdir().unwrap();
     let outside = tempfile::NamedTempFile::new().unwrap();
-    write(dir.path(), &[("rules/good.yml", "")]);
+    write(
+        dir.path(),
+        &[
+            (
+                "rules/good.yml",
+                "rules: [{name: a, on: a, run: {command: [a]}}]",
+            ),
+            ("rules/bad.yml", "rule: []"),
+        ],
+    );
     let rules = dir.path().join("rules");
     symlink(outside.path(), rules.join("out.yml")).unwrap();
     fs::write(rules.join("latin.yml"), b"a\nb\xff").unwrap();
     fs::create_dir(rules.join("dir.yml")).unwrap();
     nix::unistd::mkfifo(&rules.join("pipe.yml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut found: Vec<String> = project(dir.path())
-        .read_now()
+        .checked()
         .unwrap_err()
         .into_iter()
         .map(|finding| format!("{}: {}", finding.file, finding.message))
         .collect();
     found.sort_unstable();
     let expected = [
+        "rules/bad.yml: a rule file has no key `rule`",
+        "rules/bad.yml: a rule file needs the key `rules`",
         "rules/dir.yml: this is not a file",
         "rules/latin.yml: line 2 is not UTF-8",
         "rules/out.yml: this is a link that leaves the project",
@@ -132,6 +145,10 @@ fn a_project_that_could_not_be_started_is_not_reloaded() {
     check_reload(
         &[("lariat.yml", "workers: {concurrency: 0}\nworker: 1")],
         &["lariat.yml bad-value", "lariat.yml unknown-key"],
+    );
+    check_reload(
+        &[("lariat.yml", "worker: 1"), ("rules/a.yml", "rules: 1")],
+        &["lariat.yml unknown-key", "rules/a.yml wrong-type"],
     );
 }
 
