@@ -4,6 +4,7 @@
 use std::{
     str::FromStr,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use model::fault::{FaultPoint, Faults};
@@ -11,6 +12,9 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+
+/// Between reaching the point and dying there: others of the process go on.
+const INDISCRETION: Duration = Duration::from_millis(50);
 
 /// Die when `point` is reached for the `count`th time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,9 @@ impl Faults for KillAtFault {
         }
         let times = self.reached.fetch_add(1, Ordering::SeqCst) + 1;
         if times == self.plan.count {
+            // What was told too early gets out meanwhile, and is found out;
+            // also what this thread had to do next is done by another.
+            tokio::task::block_in_place(|| std::thread::park_timeout(INDISCRETION));
             kill(Pid::this(), Signal::SIGKILL).expect("a process may always kill itself");
             // The signal is delivered before anything else of this thread.
             loop {

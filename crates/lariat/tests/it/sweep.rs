@@ -18,10 +18,26 @@ use nix::sys::signal::Signal;
 use server::Server;
 use testkit::process::{processes_with, wait_gone, wait_until};
 
-/// Leases are short, so that being stopped past one takes seconds.
-const CONFIG: &str = "store: sqlite:lariat.db\n\
-    workers: {concurrency: 4, lease: 2s}\n\
-    retention: {every: 1s}\n";
+/// While processes are killed, leases outlast the wait for orphans: what ends
+/// them is that their worker is gone, and not that its lease ran out.
+const LONG_LEASE: &str = "12s";
+
+/// While processes are stopped, being stopped past a lease takes seconds.
+const SHORT_LEASE: &str = "2s";
+
+/// How long what a dead worker left may take to be gone.
+const DYING: Duration = Duration::from_secs(5);
+
+/// How often a moment is one at which a long job surely runs.
+const EVERY: u64 = 5;
+
+fn config(lease: &str) -> String {
+    format!(
+        "store: sqlite:lariat.db\n\
+         workers: {{concurrency: 4, lease: {lease}}}\n\
+         retention: {{every: 1s}}\n"
+    )
+}
 
 /// How long anything here may take before it counts as never.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +86,6 @@ async fn crash_sweep() {
     let runs = project.path().join("runs");
     fs_err::create_dir_all(&runs).unwrap();
     fs_err::create_dir_all(project.path().join("rules")).unwrap();
-    fs_err::write(project.path().join("lariat.yml"), CONFIG).unwrap();
     fs_err::write(project.path().join("rules/sweep.yml"), rules(&runs)).unwrap();
     fs_err::write(project.path().join("work.sh"), WORK).unwrap();
 
@@ -79,8 +94,10 @@ async fn crash_sweep() {
         load: Load::new(seed),
         orphans: 0,
     };
+    sweep.set_lease(LONG_LEASE);
     sweep.every_fault_point().await;
     sweep.random_moments(moments).await;
+    sweep.set_lease(SHORT_LEASE);
     sweep.stopped_past_the_lease(3).await;
     let account = sweep.settle(&runs).await;
     println!("{account}");
@@ -99,17 +116,25 @@ struct Sweep {
 }
 
 impl Sweep {
+    fn set_lease(&self, lease: &str) {
+        fs_err::write(self.project.join("lariat.yml"), config(lease)).unwrap();
+    }
+
     async fn every_fault_point(&mut self) {
         for point in FaultPoint::ALL {
-            // Something is always left running, for recovery to find.
-            let nth = if point == FaultPoint::BeforeAcceptCommit {
-                5
-            } else {
-                1
+            let nth = match point {
+                // Something is always left running, for recovery to find.
+                FaultPoint::BeforeAcceptCommit => 5,
+                // The first time is when the process starts.
+                FaultPoint::DuringReload => 2,
+                _ => 1,
             };
             let fault = format!("{}:{nth}", point.as_str());
             match Server::start(&self.project, &["--fault", &fault]).await {
-                Err(_) => {}
+                Err(said) => assert!(
+                    said.contains("signal: 9"),
+                    "with fault `{fault}` it did not start: {said}"
+                ),
                 Ok(mut server) => {
                     self.provoke(point, &server).await;
                     let died = self.load.until_it_dies(&mut server, PATIENCE).await;
@@ -146,12 +171,15 @@ impl Sweep {
     }
 
     async fn random_moments(&mut self, moments: u64) {
-        for _ in 0..moments {
+        for number in 0..moments {
             let mut server = Server::start(&self.project, &[])
                 .await
                 .unwrap_or_else(|said| panic!("a server without faults starts: {said}"));
             let moment = Duration::from_millis(self.load.dice(400));
             self.load.run_for(&mut server, moment).await;
+            if number % EVERY == 0 {
+                self.begin_long(&server).await;
+            }
             server.kill().await;
             self.count_orphans().await;
         }
@@ -165,14 +193,8 @@ impl Sweep {
             .unwrap_or_else(|said| panic!("a server without faults starts: {said}"));
         server.all_jobs_ended(SETTLING).await;
         for _ in 0..times {
-            let event = self.load.publish(&server, "long").await;
-            let job = server.only_job(&event).await;
-            server.wait_for_job(&job, "running", PATIENCE).await;
+            let job = self.begin_long(&server).await;
             let marker = format!("LARIAT_JOB={job}");
-            wait_until("the long job runs", PATIENCE, async || {
-                !processes_with(&marker).is_empty()
-            })
-            .await;
             server.signal(Signal::SIGSTOP);
             // Its guard ends it, though nobody tells the guard to.
             wait_gone(&marker, PATIENCE).await;
@@ -183,13 +205,25 @@ impl Sweep {
         self.count_orphans().await;
     }
 
+    /// A job that would run for a minute, once it runs.
+    async fn begin_long(&mut self, server: &Server) -> String {
+        let event = self.load.publish(server, "long").await;
+        let job = server.only_job(&event).await;
+        let marker = format!("LARIAT_JOB={job}");
+        wait_until("the long job runs", PATIENCE, async || {
+            !processes_with(&marker).is_empty()
+        })
+        .await;
+        job
+    }
+
     /// Nothing of a dead worker may be running after a moment.
     async fn count_orphans(&mut self) {
         let marker = format!("RUNS={}/runs", self.project.display());
         let start = std::time::Instant::now();
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         let mut left = processes_with(&marker);
-        while !left.is_empty() && start.elapsed() < Duration::from_secs(5) {
+        while !left.is_empty() && start.elapsed() < DYING {
             tick.tick().await;
             left = processes_with(&marker);
         }
