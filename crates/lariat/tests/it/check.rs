@@ -29,7 +29,7 @@ async fn init_writes_the_hello_example_byte_for_byte() {
     }
     let committed = std::process::Command::new("find")
         .arg(examples().join("hello"))
-        .args(["-type", "f", "-not", "-name", "lariat.db*"])
+        .args(["-type", "f", "-not", "-path", "*/lariat.db*"])
         .output()
         .unwrap();
     let committed = String::from_utf8(committed.stdout).unwrap();
