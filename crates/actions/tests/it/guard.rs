@@ -377,3 +377,16 @@ fn children(parent: Pid) -> Vec<Pid> {
         .map(|pid| Pid::from_raw(pid.parse().unwrap()))
         .collect()
 }
+
+#[tokio::test]
+async fn a_program_gets_no_files_of_its_worker() {
+    // A copy stays open in the programs that are started.
+    let secret = tempfile::tempfile().unwrap();
+    let copy = nix::unistd::dup(&secret).unwrap();
+    let stage = Stage::new();
+    let report = stage.script("ls /proc/$$/fd").await;
+    assert_eq!("code 0 | succeeded: exit code 0", say(&report));
+    let open: Vec<String> = stage.output.text().lines().map(str::to_owned).collect();
+    assert_eq!(vec!["0", "1", "2", "3"], open, "3 is the result");
+    drop(copy);
+}
