@@ -336,13 +336,7 @@ impl Attempt {
     /// What becomes of the job. The store heeds a cancel that has not come
     /// to us yet.
     fn next(&self, outcome: &Outcome) -> NextState {
-        let mut tries = self.tries;
-        match outcome {
-            Outcome::Failed { .. } | Outcome::TimedOut { .. } => tries.failed += 1,
-            Outcome::Lost { .. } => tries.lost += 1,
-            Outcome::Succeeded { .. } | Outcome::Cancelled { .. } | Outcome::Unstartable { .. } => {
-            }
-        }
+        let tries = self.tries.after(outcome);
         let interrupted = matches!(outcome, Outcome::Lost { .. }).then_some(self.step);
         let next = after_attempt(&self.plan, tries, outcome, interrupted, rand::random());
         next.heeding(self.hold.cancelled_by().as_ref())

@@ -371,6 +371,27 @@ pub struct Tries {
     pub lost: u32,
 }
 
+impl Tries {
+    /// With one more attempt, which ended like this. Only failing, timing out
+    /// and losing the worker use anything up.
+    #[must_use]
+    pub fn after(self, outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Failed { .. } | Outcome::TimedOut { .. } => Self {
+                failed: self.failed.saturating_add(1),
+                ..self
+            },
+            Outcome::Lost { .. } => Self {
+                lost: self.lost.saturating_add(1),
+                ..self
+            },
+            Outcome::Succeeded { .. } | Outcome::Cancelled { .. } | Outcome::Unstartable { .. } => {
+                self
+            }
+        }
+    }
+}
+
 /// A job that keeps losing its worker is likely what kills it.
 pub const MAX_LOST: u32 = 10;
 

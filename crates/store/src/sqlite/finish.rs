@@ -155,7 +155,7 @@ async fn end_attempt(
         .bind(i64::from(job.attempt))
         .execute(&mut *tx.conn)
         .await?;
-    let tries = tries_with(job.tries, outcome);
+    let tries = job.tries.after(outcome);
     sqlx::query(
         "UPDATE jobs SET failed = ?, lost = ?, worker = NULL, lease_boot = NULL,
          lease_until = NULL WHERE seq = ?",
@@ -189,23 +189,6 @@ async fn close_steps(tx: &mut Tx<'_>, job: &Head, outcome: &Outcome) -> Result<(
     .execute(&mut *tx.conn)
     .await?;
     Ok(())
-}
-
-/// The budget with an attempt that ended like this.
-fn tries_with(tries: Tries, outcome: &Outcome) -> Tries {
-    match outcome {
-        Outcome::Failed { .. } | Outcome::TimedOut { .. } => Tries {
-            failed: tries.failed.saturating_add(1),
-            ..tries
-        },
-        Outcome::Lost { .. } => Tries {
-            lost: tries.lost.saturating_add(1),
-            ..tries
-        },
-        Outcome::Succeeded { .. } | Outcome::Cancelled { .. } | Outcome::Unstartable { .. } => {
-            tries
-        }
-    }
 }
 
 /// Puts a job that has not ended into its next state, with what follows: its
@@ -307,7 +290,7 @@ async fn record_loss(tx: &mut Tx<'_>, row: &SqliteRow, roll: f64) -> Result<Reco
         worker: worker.clone(),
     };
     let interrupted = running_step(tx.conn, &job).await?;
-    let tries = tries_with(job.tries, &outcome);
+    let tries = job.tries.after(&outcome);
     let next =
         after_attempt(&plan, tries, &outcome, interrupted, roll).heeding(job.cancel.as_ref());
     end_attempt(tx, &job, None, &outcome, &next).await?;

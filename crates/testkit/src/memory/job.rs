@@ -168,20 +168,3 @@ impl JobRow {
         Some(step.index)
     }
 }
-
-/// The budget with an attempt that ended like this.
-pub(crate) fn tries_with(tries: Tries, outcome: &Outcome) -> Tries {
-    match outcome {
-        Outcome::Failed { .. } | Outcome::TimedOut { .. } => Tries {
-            failed: tries.failed + 1,
-            ..tries
-        },
-        Outcome::Lost { .. } => Tries {
-            lost: tries.lost + 1,
-            ..tries
-        },
-        Outcome::Succeeded { .. } | Outcome::Cancelled { .. } | Outcome::Unstartable { .. } => {
-            tries
-        }
-    }
-}

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     MemoryStore,
-    job::{JobRow, tries_with},
+    job::JobRow,
     state::{Ending, Now, State},
 };
 
@@ -235,7 +235,7 @@ fn record_loss(state: &mut State, lease: LeaseId, roll: f64, now: &Now) -> Recov
         worker: worker.clone(),
     };
     let interrupted = job.running_step();
-    let tries = tries_with(job.tries, &outcome);
+    let tries = job.tries.after(&outcome);
     let next =
         after_attempt(&job.plan, tries, &outcome, interrupted, roll).heeding(job.cancel.as_ref());
     let last = interrupted.map(|index| StepEnd {

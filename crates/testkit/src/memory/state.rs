@@ -17,7 +17,7 @@ use model::{
     verdict::{Decision, Firing, StoredVerdict, Verdict},
 };
 
-use super::job::{Due, JobRow, tries_with};
+use super::job::{Due, JobRow};
 
 /// Both clocks, read once for a whole transaction.
 #[derive(Debug, Clone)]
@@ -238,7 +238,7 @@ impl State {
             attempt.record.outcome = Some(outcome.clone());
         }
         job.lease_end = None;
-        job.tries = tries_with(job.tries, outcome);
+        job.tries = job.tries.after(outcome);
         self.settle(id, next, now);
     }
 
