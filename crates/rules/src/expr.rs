@@ -70,6 +70,8 @@ pub struct ExprError {
     pub len: usize,
     /// What to write instead.
     pub hint: Option<String>,
+    /// What else is wrong with the same text.
+    more: Vec<Self>,
 }
 
 impl ExprError {
@@ -79,7 +81,20 @@ impl ExprError {
             offset,
             len,
             hint: None,
+            more: Vec::new(),
         }
+    }
+
+    /// This one and another of the same text.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.more.extend(other.each());
+        self
+    }
+
+    /// Every error of the text, in its order.
+    pub(crate) fn each(mut self) -> impl Iterator<Item = Self> {
+        let more = std::mem::take(&mut self.more);
+        std::iter::once(self).chain(more)
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -240,11 +240,9 @@ impl<'t> Converter<'t> {
             BinOpKind::Pow => return self.math(Math::Pow, binary, names),
             BinOpKind::Concat => return self.math(Math::Concat, binary, names),
         };
-        let left = self.boxed(&binary.left, names)?;
-        Ok(Expr::Compare(
-            left,
-            vec![(comparison, self.expr(&binary.right, names)?)],
-        ))
+        let left = self.boxed(&binary.left, names);
+        let (left, right) = both(left, self.expr(&binary.right, names))?;
+        Ok(Expr::Compare(left, vec![(comparison, right)]))
     }
 
     fn math(
@@ -274,12 +272,22 @@ impl<'t> Converter<'t> {
         }
         operands.push(rest);
         let mut parts = Vec::with_capacity(operands.len());
+        let mut found: Option<ExprError> = None;
         for operand in operands.into_iter().rev() {
-            match self.expr(operand, names)? {
-                Expr::And(inner) if is_and => parts.extend(inner),
-                Expr::Or(inner) if !is_and => parts.extend(inner),
-                part => parts.push(part),
+            match self.expr(operand, names) {
+                Ok(Expr::And(inner)) if is_and => parts.extend(inner),
+                Ok(Expr::Or(inner)) if !is_and => parts.extend(inner),
+                Ok(part) => parts.push(part),
+                Err(error) => {
+                    found = Some(match found {
+                        Some(first) => first.and(error),
+                        None => error,
+                    });
+                }
             }
+        }
+        if let Some(error) = found {
+            return Err(error);
         }
         Ok(if is_and {
             Expr::And(parts)
@@ -383,5 +391,17 @@ fn minus(of: Expr) -> Expr {
             }
         }
         other => Expr::Neg(Box::new(other)),
+    }
+}
+
+/// Both sides, or what is wrong with either.
+fn both<L, R>(
+    left: Result<L, ExprError>,
+    right: Result<R, ExprError>,
+) -> Result<(L, R), ExprError> {
+    match (left, right) {
+        (Ok(left), Ok(right)) => Ok((left, right)),
+        (Err(left), Err(right)) => Err(left.and(right)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
     }
 }

@@ -87,20 +87,20 @@ fn read_rule(
     let on = keys
         .required(reader, "on")
         .and_then(|node| read_patterns(reader, node));
-    let when = match keys.optional("when") {
+    let when = match keys.stated(reader, "when") {
         Some(node) => read_conditions(reader, node),
         None => Some((None, Vec::new())),
     };
-    let key = match keys.optional("key") {
+    let key = match keys.stated(reader, "key") {
         Some(node) => read_key(reader, node).map(Some),
         None => Some(None),
     };
     let steps = read_run(reader, &mut keys, &known.listing);
-    let retry = match keys.optional("retry") {
+    let retry = match keys.stated(reader, "retry") {
         Some(node) => read_retry(reader, node),
         None => Some(RetryPolicy::default()),
     };
-    let on_lost = keys.optional("on_lost").and_then(|node| {
+    let on_lost = keys.stated(reader, "on_lost").and_then(|node| {
         reader.word(
             node,
             &[
@@ -110,12 +110,12 @@ fn read_rule(
             ],
         )
     });
-    let mode = match keys.optional("mode") {
+    let mode = match keys.stated(reader, "mode") {
         Some(node) => read_mode(reader, node),
         None => Some(Mode::Live),
     };
     let description = keys
-        .optional("description")
+        .stated(reader, "description")
         .and_then(|node| reader.string(node))
         .map(str::to_owned);
     keys.finish(reader, &LATER);
@@ -253,14 +253,16 @@ fn read_condition<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<(&'n st
     let condition = match Condition::parse(text) {
         Ok(condition) => condition,
         Err(error) => {
-            let span = reader.locate(node, error.offset, error.len);
-            let hint = match error.hint {
-                None if text.contains("{{") => {
-                    Some("a condition is an expression already; remove the `{{ }}`".to_owned())
-                }
-                hint => hint,
-            };
-            reader.error(Code::BadCondition, span, error.message, hint);
+            for error in error.each() {
+                let span = reader.locate(node, error.offset, error.len);
+                let hint = match error.hint {
+                    None if text.contains("{{") => {
+                        Some("a condition is an expression already; remove the `{{ }}`".to_owned())
+                    }
+                    hint => hint,
+                };
+                reader.error(Code::BadCondition, span, error.message, hint);
+            }
             return None;
         }
     };
@@ -352,17 +354,17 @@ fn read_run(
 fn read_retry(reader: &mut Reader<'_>, node: &Node) -> Option<RetryPolicy> {
     let mut keys = reader.mapping(node, "a retry policy")?;
     let usual = RetryPolicy::default();
-    let attempts = match keys.optional("attempts") {
+    let attempts = match keys.stated(reader, "attempts") {
         Some(node) => reader
             .integer(node, 1..=1_000)
             .and_then(|count| NonZeroU32::new(u32::try_from(count).ok()?)),
         None => Some(usual.attempts),
     };
-    let delay = match keys.optional("delay") {
+    let delay = match keys.stated(reader, "delay") {
         Some(node) => reader.duration(node, Duration::ZERO..=MONTH),
         None => Some(usual.delay),
     };
-    let backoff = match keys.optional("backoff") {
+    let backoff = match keys.stated(reader, "backoff") {
         Some(node) => reader.word(
             node,
             &[
@@ -372,7 +374,7 @@ fn read_retry(reader: &mut Reader<'_>, node: &Node) -> Option<RetryPolicy> {
         ),
         None => Some(usual.backoff),
     };
-    let max_node = keys.optional("max_delay");
+    let max_node = keys.stated(reader, "max_delay");
     let max_delay = match max_node {
         Some(node) => reader.duration(node, Duration::ZERO..=MONTH),
         // A longer first delay is meant as it is written.

@@ -39,15 +39,17 @@ impl Command {
         listing: &Listing,
     ) -> Option<Self> {
         let argv = read_argv(reader, node);
-        let env = match keys.optional("env") {
+        let env = match keys.stated(reader, "env") {
             Some(node) => read_env(reader, node),
             None => Some(Vec::new()),
         };
-        let chdir = match keys.optional("chdir") {
+        let chdir = match keys.stated(reader, "chdir") {
             Some(node) => read_chdir(reader, node, listing).map(Some),
             None => Some(None),
         };
-        let detach = keys.optional("detach").and_then(|node| reader.bool(node));
+        let detach = keys
+            .stated(reader, "detach")
+            .and_then(|node| reader.bool(node));
         Some(Self {
             argv: argv?,
             env: env?,

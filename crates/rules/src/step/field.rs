@@ -58,8 +58,10 @@ impl Field {
                 },
             }),
             Err(error) => {
-                let span = reader.locate(node, error.offset, error.len);
-                reader.error(Code::BadTemplate, span, error.message, error.hint);
+                for error in error.each() {
+                    let span = reader.locate(node, error.offset, error.len);
+                    reader.error(Code::BadTemplate, span, error.message, error.hint);
+                }
                 None
             }
         }

@@ -45,7 +45,7 @@ impl Playbook {
         listing: &Listing,
     ) -> Option<Self> {
         let skip_missing = keys
-            .optional("missing")
+            .stated(reader, "missing")
             .and_then(|node| reader.word(node, &[("skip", true), ("fail", false)]));
         let playbook = Field::read(reader, node);
         if let Some(name) = playbook.as_ref().and_then(Field::fixed) {
@@ -57,26 +57,32 @@ impl Playbook {
         let limit = read_fields(reader, keys, "limit", check_option);
         let tags = read_fields(reader, keys, "tags", check_option);
         let skip_tags = read_fields(reader, keys, "skip_tags", check_option);
-        let check = keys.optional("check").and_then(|node| reader.bool(node));
-        let diff = keys.optional("diff").and_then(|node| reader.bool(node));
+        let check = keys
+            .stated(reader, "check")
+            .and_then(|node| reader.bool(node));
+        let diff = keys
+            .stated(reader, "diff")
+            .and_then(|node| reader.bool(node));
         let forks = keys
-            .optional("forks")
+            .stated(reader, "forks")
             .and_then(|node| reader.integer(node, 1..=10_000));
         let verbosity = keys
-            .optional("verbosity")
+            .stated(reader, "verbosity")
             .and_then(|node| reader.integer(node, 0..=6));
         let mut vaults = Vec::new();
         for key in ["vault_password_file", "vault_password_files"] {
-            if let Some(node) = keys.optional(key) {
+            if let Some(node) = keys.stated(reader, key) {
                 for node in reader.one_or_list(node) {
                     vaults.extend(read_vault(reader, node, listing));
                 }
             }
         }
-        let vars = keys.optional("vars").map(|node| read_vars(reader, node));
+        let vars = keys
+            .stated(reader, "vars")
+            .map(|node| read_vars(reader, node));
         let mut limit = limit?;
         if limit.len() > 1 {
-            let node = keys.optional("limit")?;
+            let node = keys.stated(reader, "limit")?;
             reader.wrong_type(node, "a string");
             return None;
         }

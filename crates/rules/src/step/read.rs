@@ -26,16 +26,16 @@ pub(crate) fn read_step(reader: &mut Reader<'_>, node: &Node, listing: &Listing)
     let playbook = keys.entry("playbook");
     let command = keys.entry("command");
     let timeout = keys
-        .optional("timeout")
+        .stated(reader, "timeout")
         .and_then(|node| reader.duration(node, Duration::from_millis(1)..=MONTH));
     let grace = keys
-        .optional("grace")
+        .stated(reader, "grace")
         .and_then(|node| reader.duration(node, Duration::ZERO..=HOUR));
     let output_cap = keys
-        .optional("output_cap")
+        .stated(reader, "output_cap")
         .and_then(|node| reader.size(node, 0..=MAX_CAP));
     let idempotent = keys
-        .optional("idempotent")
+        .stated(reader, "idempotent")
         .and_then(|node| reader.bool(node));
     let body = match (playbook, command) {
         (Some(entry), None) => {
@@ -113,7 +113,7 @@ pub(super) fn read_fields(
     key: &'static str,
     check: impl Fn(&mut Reader<'_>, &Node, &str),
 ) -> Option<Vec<Field>> {
-    let Some(node) = keys.optional(key) else {
+    let Some(node) = keys.stated(reader, key) else {
         return Some(Vec::new());
     };
     let mut fields = Some(Vec::new());

@@ -386,6 +386,22 @@ pub(crate) fn shorten(text: &str) -> String {
     short
 }
 
+fn no_value(reader: &mut Reader<'_>, entry: &Entry) {
+    let key = &entry.key;
+    let line = reader.line(usize::try_from(entry.key_span.line).unwrap_or(0));
+    let is_commented = line
+        .split_once(key.as_str())
+        .is_some_and(|(_, rest)| rest.trim_start_matches([':', ' ']).starts_with('#'));
+    let hint = is_commented
+        .then_some("`#` begins a comment; a value that starts with it must stand in quotes");
+    reader.error(
+        Code::MissingKey,
+        entry.key_span,
+        format!("`{key}` has no value"),
+        hint.map(str::to_owned),
+    );
+}
+
 fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     for (unit, each) in [
@@ -423,23 +439,22 @@ impl<'n> Mapping<'n> {
             .filter(|node| node.data != Data::Null)
     }
 
+    /// A key that may be absent but not empty: a condition that somebody has
+    /// begun to write must not become a rule without one.
+    pub fn stated(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<&'n Node> {
+        let entry = self.entry(key)?;
+        if entry.value.data == Data::Null {
+            no_value(reader, entry);
+            return None;
+        }
+        Some(&entry.value)
+    }
+
     pub fn required(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<&'n Node> {
         match self.entry(key) {
             Some(entry) if entry.value.data != Data::Null => Some(&entry.value),
             Some(entry) => {
-                let line = reader.line(usize::try_from(entry.key_span.line).unwrap_or(0));
-                let is_commented = line
-                    .split_once(key)
-                    .is_some_and(|(_, rest)| rest.trim_start_matches([':', ' ']).starts_with('#'));
-                let hint = is_commented.then_some(
-                    "`#` begins a comment; a value that starts with it must stand in quotes",
-                );
-                reader.error(
-                    Code::MissingKey,
-                    entry.key_span,
-                    format!("`{key}` has no value"),
-                    hint.map(str::to_owned),
-                );
+                no_value(reader, entry);
                 None
             }
             None => {

@@ -37,6 +37,22 @@ fn check_step(key: &str, expect: &str) {
     check(&format!("run:\n  - playbook: site.yml\n    {key}"), expect);
 }
 
+/// Left empty, each of these would make a rule do more than its author meant.
+#[test]
+fn every_mistake_of_a_condition_is_reported() {
+    check(
+        "when: mesage.x == 1 and foo(msg.y) and (msg.z | nofilter or tpic == other)\nrun: {playbook: site.yml}",
+        "4:11 bad-condition, 4:29 bad-condition, 4:53 bad-condition, 4:65 bad-condition, 4:73 bad-condition",
+    );
+}
+
+#[test]
+fn a_key_without_a_value_is_not_an_absent_key() {
+    check("when:\nrun: {playbook: site.yml}", "4:5 missing-key");
+    check("key: # todo\nrun: {playbook: site.yml}", "4:5 missing-key");
+    check_step("limit:", "6:9 missing-key");
+}
+
 #[test]
 fn a_good_rule_has_no_problem() {
     check("run: {playbook: site.yml}", "");
