@@ -52,7 +52,7 @@ async fn letter(app: &App, id: &DeadLetterId) -> Answer<json::DeadLetter> {
     let letter = app.engine.history().dead_letter(id).await?;
     letter
         .map(json::DeadLetter::whole)
-        .ok_or_else(|| Problem::not_found("dead letter"))
+        .ok_or_else(|| Problem::not_found("dead letter", &id))
 }
 
 pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {
@@ -82,7 +82,7 @@ pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) 
         DeadRetry::NotRetryable { why } => {
             return Err(Problem::new(ProblemCode::NotRetryable, why));
         }
-        DeadRetry::NotFound => return Err(Problem::not_found("dead letter")),
+        DeadRetry::NotFound => return Err(Problem::not_found("dead letter", &id)),
     };
     Ok(routes::json(
         StatusCode::ACCEPTED,
@@ -102,7 +102,7 @@ pub(crate) async fn discard(app: Shared, id: Segment, uri: Uri, request: Request
     match app.engine.discard_dead(&id, &app.principal()).await? {
         Some(true) => Ok(routes::json(StatusCode::OK, &letter(&app, &id).await?)),
         Some(false) => Err(not_open(None)),
-        None => Err(Problem::not_found("dead letter")),
+        None => Err(Problem::not_found("dead letter", &id)),
     }
 }
 

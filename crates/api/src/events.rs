@@ -136,7 +136,7 @@ pub(crate) async fn show(app: Shared, id: Segment, uri: Uri) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     let id: EventId = routes::id(id, "event")?;
     let event = app.engine.history().event(&id).await?;
-    let event = event.ok_or_else(|| Problem::not_found("event"))?;
+    let event = event.ok_or_else(|| Problem::not_found("event", &id))?;
     Ok(routes::json(StatusCode::OK, &json::Event::from(event)))
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn verdicts(app: Shared, id: Segment, uri: Uri) -> Answer<Respo
     params.finish()?;
     let id: EventId = routes::id(id, "event")?;
     let verdicts = app.engine.verdicts(&id, rule.as_ref()).await?;
-    let verdicts = verdicts.ok_or_else(|| Problem::not_found("event"))?;
+    let verdicts = verdicts.ok_or_else(|| Problem::not_found("event", &id))?;
     Ok(routes::json(
         StatusCode::OK,
         &json::List {

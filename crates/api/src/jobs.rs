@@ -65,7 +65,7 @@ pub(crate) async fn show(app: Shared, id: Segment, uri: Uri) -> Answer {
 async fn job(app: &App, id: &JobId) -> Answer<json::Job> {
     let job = app.engine.history().job(id).await?;
     job.map(json::Job::from)
-        .ok_or_else(|| Problem::not_found("job"))
+        .ok_or_else(|| Problem::not_found("job", id))
 }
 
 /// The bytes as the program wrote them; a browser shows them as text, never
@@ -78,18 +78,16 @@ pub(crate) async fn output(app: Shared, id: Segment, uri: Uri) -> Answer {
     params.finish()?;
     let id: JobId = routes::id(id, "job")?;
     let query = OutputQuery {
-        job: id,
+        job: id.clone(),
         attempt,
         step,
         offset,
         max: MAX_OUTPUT,
     };
     let output = app.engine.history().output(&query).await?;
-    let output = output.ok_or_else(|| {
-        Problem::not_found(match attempt {
-            Some(_) => "attempt",
-            None => "job",
-        })
+    let output = output.ok_or_else(|| match attempt {
+        Some(number) => Problem::not_found("attempt", &format_args!("{id}/{number}")),
+        None => Problem::not_found("job", &id),
     })?;
     let headers = [
         (
@@ -130,8 +128,8 @@ async fn controlled(app: &App, id: &JobId, done: &Controlled, rule: &str) -> Ans
         Controlled::Done(_) => Ok(routes::json(StatusCode::ACCEPTED, &job(app, id).await?)),
         Controlled::WrongState(state) => Err(Problem::new(
             ProblemCode::WrongState,
-            format!("the job is {state}; {rule}"),
+            format!("job `{id}` is {state}; {rule}"),
         )),
-        Controlled::NotFound => Err(Problem::not_found("job")),
+        Controlled::NotFound => Err(Problem::not_found("job", id)),
     }
 }

@@ -110,7 +110,7 @@ async fn one_event(app: &App, id: Segment, uri: &Uri) -> Answer<Shown> {
     let id: EventId = routes::id(id, "event")?;
     let history = app.engine.history();
     let recorded = history.event(&id).await?;
-    let recorded = recorded.ok_or_else(|| Problem::not_found("event"))?;
+    let recorded = recorded.ok_or_else(|| Problem::not_found("event", &id))?;
     let verdicts = app.engine.verdicts(&id, None).await?.unwrap_or_default();
     let jobs = jobs_of(app, &id).await?;
     let event = view::event(&recorded, &verdicts, &jobs, now);
@@ -133,7 +133,7 @@ async fn one_job(app: &App, id: Segment, uri: &Uri) -> Answer<Shown> {
     let id: JobId = routes::id(id, "job")?;
     let history = app.engine.history();
     let job = history.job(&id).await?;
-    let job = job.ok_or_else(|| Problem::not_found("job"))?;
+    let job = job.ok_or_else(|| Problem::not_found("job", &id))?;
     let output = history
         .output(&OutputQuery {
             job: id.clone(),

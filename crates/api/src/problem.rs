@@ -4,7 +4,7 @@
 //! compares the two. A caller never sees the cause of a fault of ours: that
 //! goes to the log, once, here.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -177,6 +177,9 @@ pub(crate) struct Problem {
 /// The handlers' result.
 pub(crate) type Answer<T = Response> = Result<T, Problem>;
 
+/// Characters of a name that is not there that an answer repeats.
+const NAME_SHOWN: usize = 100;
+
 impl Problem {
     pub(crate) fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self {
@@ -190,8 +193,12 @@ impl Problem {
     }
 
     /// Nothing of that name exists, or the name cannot be one.
-    pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(ProblemCode::NotFound, format!("there is no such {what}"))
+    pub(crate) fn not_found(what: &str, name: &impl fmt::Display) -> Self {
+        let name: String = name.to_string().chars().take(NAME_SHOWN).collect();
+        Self::new(
+            ProblemCode::NotFound,
+            format!("there is no {what} `{}`", name.escape_debug()),
+        )
     }
 
     pub(crate) fn rules(diagnostics: Vec<Diagnostic>) -> Self {

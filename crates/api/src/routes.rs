@@ -83,10 +83,10 @@ async fn survive(request: Request, next: Next) -> Response {
 
 /// An id out of the path. What cannot be an id names nothing.
 pub(crate) fn id<T: std::str::FromStr>(segment: Segment, what: &str) -> Answer<T> {
-    segment
-        .ok()
-        .and_then(|Path(text)| text.parse().ok())
-        .ok_or_else(|| Problem::not_found(what))
+    let Ok(Path(text)) = segment else {
+        return Err(Problem::not_found(what, &"(not UTF-8)"));
+    };
+    text.parse().map_err(|_| Problem::not_found(what, &text))
 }
 
 pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {

@@ -262,7 +262,7 @@ impl RulesLoaded<'_> {
             rules,
             warnings,
         } = self;
-        info!(%revision, rules, warnings, "{rules} rules are in force");
+        info!(%revision, rules, warnings, "rules in force: {rules}");
     }
 }
 

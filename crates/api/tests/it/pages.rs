@@ -56,8 +56,8 @@ async fn an_empty_history_says_how_to_begin() {
     )
     .await;
     check(&served, "/?refresh=0", 400, &["must be 1 to 3600 seconds"]).await;
-    check(&served, "/events/nope", 404, &["there is no such event"]).await;
-    check(&served, "/jobs/nope", 404, &["there is no such job"]).await;
+    check(&served, "/events/nope", 404, &["there is no event"]).await;
+    check(&served, "/jobs/nope", 404, &["there is no job"]).await;
     let style = served.get("/style.css").await;
     assert_eq!(
         Some("text/css; charset=utf-8"),
