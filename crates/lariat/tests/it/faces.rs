@@ -203,7 +203,7 @@ async fn jobs_are_shown_and_steered() {
         .lariat(&["jobs", "cancel", id])
         .await
         .expect(1)
-        .says("the job is failed");
+        .says("is failed; a job that has ended");
     let retried = service.json(&["jobs", "retry", id]).await;
     assert_eq!(id, retried["id"]);
     let output = service
