@@ -11,6 +11,9 @@ pub(crate) struct Account {
     accepted: usize,
     ended: usize,
     run_again: usize,
+    /// Jobs that lost so many workers that they count as what ends them: the
+    /// one way to fail that the sweep itself brings about.
+    gave_up: usize,
     orphans: usize,
     lost: BTreeSet<String>,
     doubled: BTreeSet<String>,
@@ -32,6 +35,7 @@ impl Account {
             accepted: accepted.len(),
             ended: 0,
             run_again: 0,
+            gave_up: 0,
             orphans,
             lost: BTreeSet::new(),
             doubled: BTreeSet::new(),
@@ -54,7 +58,9 @@ impl Account {
             }
         }
         for job in jobs {
-            if job["state"] != "succeeded" {
+            if has_lost_too_many(job) {
+                account.gave_up += 1;
+            } else if job["state"] != "succeeded" {
                 account
                     .not_succeeded
                     .insert(format!("{} is {}", job["id"], job["state"]));
@@ -159,12 +165,25 @@ impl Account {
     }
 }
 
+/// Failed, and every attempt of it was lost, as often as is allowed.
+fn has_lost_too_many(job: &Value) -> bool {
+    let attempts = job["attempts"].as_array().map_or(&[][..], Vec::as_slice);
+    let lost = attempts
+        .iter()
+        .filter(|attempt| attempt["outcome"] == "lost")
+        .count();
+    job["state"] == "failed"
+        && lost == attempts.len()
+        && u32::try_from(lost) == Ok(model::job::MAX_LOST)
+}
+
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "accepted {}, ended {}, lost {}, doubled {}, overlapping {}, orphans {}, \
-             out of key order {}, run again after a kill {}",
+             out of key order {}, run again after a kill {}, \
+             gave up after {} lost workers {}",
             self.accepted,
             self.ended,
             self.lost.len(),
@@ -173,6 +192,8 @@ impl fmt::Display for Account {
             self.orphans,
             self.out_of_order.len(),
             self.run_again,
+            model::job::MAX_LOST,
+            self.gave_up,
         )
     }
 }
