@@ -36,6 +36,7 @@ pub(crate) async fn retry(
         DeadKind::JobFailed => Ok(retry_job(shared, &letter, by).await?),
         DeadKind::IdConflict => accept_again(shared, &letter, by).await,
         DeadKind::RuleError => Ok(fire_again(shared, &letter, by).await?),
+        DeadKind::Unsendable => Ok(not_retryable("not yet".to_owned())),
         DeadKind::Undecodable => Ok(not_retryable(
             "the bytes are not an event; publish a corrected one and discard this".to_owned(),
         )),

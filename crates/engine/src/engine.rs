@@ -14,7 +14,11 @@ use model::{
     ports::{
         AcceptError, Accepted, Action, Controlled, DeadState, History, Intake, JobControl,
         JobQueue, ProjectSource, StoreError, Upkeep,
+        custody::JobCustody,
+        outbox::Outbox,
+        transport::{Sink, Source},
     },
+    route::Route,
     verdict::Explanation,
 };
 use rules::{Checked, RuleSet};
@@ -37,6 +41,11 @@ pub struct EngineParts {
     pub history: Arc<dyn History>,
     pub upkeep: Arc<dyn Upkeep>,
     pub actions: Vec<Arc<dyn Action>>,
+    pub custody: Arc<dyn JobCustody>,
+    pub outbox: Arc<dyn Outbox>,
+    pub sources: Vec<Arc<dyn Source>>,
+    pub sinks: Vec<Arc<dyn Sink>>,
+    pub routes: Vec<Route>,
     pub project: Arc<dyn ProjectSource>,
     pub project_dir: PathBuf,
     pub clock: Arc<dyn Clock>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::{
     clock::Timestamp,
+    custody::Custody,
     event::{Event, EventDraft},
     id::EventId,
     json::ContentHash,
@@ -119,6 +120,8 @@ fn judge(rules: &RuleSet, event: Event) -> Judged {
         hash: ContentHash::of(event.topic.as_str(), &event.body),
         revision: rules.revision().clone(),
         decisions: rules.judge(&event),
+        custody: Custody::Store,
+        routes: Vec::new(),
         event,
     }
 }

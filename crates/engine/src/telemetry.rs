@@ -115,7 +115,8 @@ impl AttemptFinished<'_> {
             NextState::Succeeded
             | NextState::Failed { .. }
             | NextState::Cancelled { .. }
-            | NextState::Held { .. } => {
+            | NextState::Held { .. }
+            | NextState::Returned { .. } => {
                 let state = self.next.state();
                 info!(
                     job.id = %job, job.rule = %rule, attempt, outcome, duration_ms,

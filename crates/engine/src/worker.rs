@@ -6,6 +6,7 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
+use model::ports::Claimant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -48,9 +49,13 @@ async fn round(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> ControlFlow<()> 
     let settings = &parts.settings;
     let max = 1 + slots.available_permits();
     let deadline = parts.clock.boot().plus(settings.lease - settings.margin());
+    let who = Claimant {
+        worker: settings.worker.clone(),
+        deliveries: false,
+    };
     let claimed = parts
         .queue
-        .claim(&settings.worker, max, settings.lease, settings.poll)
+        .claim(&who, max, settings.lease, settings.poll)
         .await;
     match claimed {
         Ok(leases) => {

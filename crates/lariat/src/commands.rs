@@ -55,7 +55,7 @@ fn job_state(state: JobState) -> Span {
     let style = match state {
         JobState::Succeeded => Style::Green,
         JobState::Failed => Style::Red,
-        JobState::Held | JobState::Retrying => Style::Yellow,
+        JobState::Held | JobState::Retrying | JobState::Returned => Style::Yellow,
         JobState::Running => Style::Cyan,
         JobState::Waiting | JobState::Queued | JobState::Cancelled => Style::Plain,
     };

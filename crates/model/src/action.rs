@@ -3,14 +3,16 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
     clock::BootTime,
-    event::Event,
-    id::{JobId, Principal, RuleName},
+    event::{Event, Severity},
+    id::{JobId, Principal, RuleName, SinkName},
     job::{Exit, Outcome, StepKind},
     json::Object,
+    topic::Topic,
 };
 
 /// A step, ready to run. Every value that came from an event is in here as
@@ -19,6 +21,7 @@ use crate::{
 pub enum StepCall {
     Playbook(PlaybookCall),
     Command(CommandCall),
+    Publish(PublishCall),
 }
 
 impl StepCall {
@@ -26,6 +29,7 @@ impl StepCall {
         match self {
             Self::Playbook(_) => StepKind::Playbook,
             Self::Command(_) => StepKind::Command,
+            Self::Publish(_) => StepKind::Publish,
         }
     }
 }
@@ -62,6 +66,17 @@ pub struct CommandCall {
     pub chdir: Option<String>,
     /// What it leaves running is not killed.
     pub detach: bool,
+}
+
+/// An event to be published to a sink. Its id follows from the job and the
+/// step, so that it is the same however often the step is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishCall {
+    pub sink: SinkName,
+    pub topic: Topic,
+    pub severity: Severity,
+    pub headers: Object,
+    pub body: Value,
 }
 
 /// What a step is told about itself.

@@ -21,10 +21,16 @@ pub enum FaultPoint {
     DuringReload,
     DuringRetention,
     DuringDrain,
+    /// A source's events are committed, and the source is not told yet.
+    AfterAcceptBeforeAck,
+    /// The store answers for a delivery's jobs, and the broker does not know.
+    AfterParkBeforeAck,
+    /// A sink has confirmed, and the outbox still holds the event.
+    AfterPublishBeforeRecord,
 }
 
 impl FaultPoint {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::BeforeAcceptCommit,
         Self::AfterAcceptCommitBeforeReply,
         Self::BeforeClaimCommit,
@@ -40,7 +46,18 @@ impl FaultPoint {
         Self::DuringReload,
         Self::DuringRetention,
         Self::DuringDrain,
+        Self::AfterAcceptBeforeAck,
+        Self::AfterParkBeforeAck,
+        Self::AfterPublishBeforeRecord,
     ];
+
+    /// Passed only where there are sources and sinks.
+    pub fn needs_broker(self) -> bool {
+        matches!(
+            self,
+            Self::AfterAcceptBeforeAck | Self::AfterParkBeforeAck | Self::AfterPublishBeforeRecord
+        )
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +76,9 @@ impl FaultPoint {
             Self::DuringReload => "during-reload",
             Self::DuringRetention => "during-retention",
             Self::DuringDrain => "during-drain",
+            Self::AfterAcceptBeforeAck => "after-accept-before-ack",
+            Self::AfterParkBeforeAck => "after-park-before-ack",
+            Self::AfterPublishBeforeRecord => "after-publish-before-record",
         }
     }
 }

@@ -99,6 +99,14 @@ checked_id! {
     WorkerId, "a worker id", 200, "._:@-"
 }
 checked_id! {
+    /// The name of a source in `lariat.yml`: 1 to 64 of `[A-Za-z0-9_-]`.
+    SourceName, "a source name", 64, "_-"
+}
+checked_id! {
+    /// The name of a sink in `lariat.yml`: 1 to 64 of `[A-Za-z0-9_-]`.
+    SinkName, "a sink name", 64, "_-"
+}
+checked_id! {
     /// The content hash of a project's rules and listing, in lower-case hex.
     Revision, "a revision", 64, ""
 }

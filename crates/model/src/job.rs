@@ -29,10 +29,13 @@ pub enum JobState {
     Cancelled,
     /// Interrupted in a step that may not be repeated without a person's word.
     Held,
+    /// Its delivery went back to the broker, which gives it to any instance.
+    /// Ended here, unless it comes back to this one.
+    Returned,
 }
 
 impl JobState {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Queued,
         Self::Running,
@@ -41,6 +44,7 @@ impl JobState {
         Self::Failed,
         Self::Cancelled,
         Self::Held,
+        Self::Returned,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -53,13 +57,14 @@ impl JobState {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Held => "held",
+            Self::Returned => "returned",
         }
     }
 
     /// Whether nothing more happens by itself and the key is released.
     pub fn is_ended(self) -> bool {
         match self {
-            Self::Succeeded | Self::Failed | Self::Cancelled => true,
+            Self::Succeeded | Self::Failed | Self::Cancelled | Self::Returned => true,
             Self::Waiting | Self::Queued | Self::Running | Self::Retrying | Self::Held => false,
         }
     }
@@ -68,9 +73,12 @@ impl JobState {
     pub fn is_retryable(self) -> bool {
         match self {
             Self::Failed | Self::Cancelled | Self::Held => true,
-            Self::Waiting | Self::Queued | Self::Running | Self::Retrying | Self::Succeeded => {
-                false
-            }
+            Self::Waiting
+            | Self::Queued
+            | Self::Running
+            | Self::Retrying
+            | Self::Succeeded
+            | Self::Returned => false,
         }
     }
 }
@@ -83,7 +91,9 @@ impl fmt::Display for JobState {
 
 /// A word that is not one of the states of a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("state is one of waiting, queued, running, retrying, succeeded, failed, cancelled, held")]
+#[error(
+    "state is one of waiting, queued, running, retrying, succeeded, failed, cancelled, held, returned"
+)]
 pub struct JobStateError;
 
 impl FromStr for JobState {
@@ -103,23 +113,26 @@ impl FromStr for JobState {
 pub enum StepKind {
     Playbook,
     Command,
+    Publish,
 }
 
 impl StepKind {
-    pub const ALL: [Self; 2] = [Self::Playbook, Self::Command];
+    pub const ALL: [Self; 3] = [Self::Playbook, Self::Command, Self::Publish];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Playbook => "playbook",
             Self::Command => "command",
+            Self::Publish => "publish",
         }
     }
 
     /// What happens to a job interrupted in such a step when the rule does not
-    /// say: a playbook can be run again, Ansible's own convention.
+    /// say: a playbook can be run again, Ansible's own convention, and an event
+    /// is published again under the same id.
     pub fn default_on_lost(self) -> OnLost {
         match self {
-            Self::Playbook => OnLost::Retry,
+            Self::Playbook | Self::Publish => OnLost::Retry,
             Self::Command => OnLost::Hold,
         }
     }
@@ -332,6 +345,10 @@ pub enum NextState {
     Held {
         reason: String,
     },
+    /// The broker still has the delivery and gives it to an instance.
+    Returned {
+        reason: String,
+    },
 }
 
 impl NextState {
@@ -342,6 +359,7 @@ impl NextState {
             Self::Failed { .. } => JobState::Failed,
             Self::Cancelled { .. } => JobState::Cancelled,
             Self::Held { .. } => JobState::Held,
+            Self::Returned { .. } => JobState::Returned,
         }
     }
 }
@@ -353,7 +371,7 @@ impl NextState {
     #[must_use]
     pub fn heeding(self, cancel: Option<&Principal>) -> Self {
         match (self, cancel) {
-            (Self::Retrying { .. } | Self::Held { .. }, Some(by)) => {
+            (Self::Retrying { .. } | Self::Held { .. } | Self::Returned { .. }, Some(by)) => {
                 Self::Cancelled { by: by.clone() }
             }
             (next, _) => next,
@@ -475,6 +493,31 @@ fn after_loss(
             reason: summary,
         },
     }
+}
+
+/// Decides what becomes of a job whose lease ran out.
+///
+/// As [`after_attempt`] with a lost worker; but while a broker still has the
+/// delivery the job is not this store's to repeat: whoever gets the delivery
+/// next decides, see [`crate::flow::resume`].
+pub fn after_lost_lease(
+    plan: &JobPlan,
+    tries: Tries,
+    worker: &WorkerId,
+    interrupted: Option<usize>,
+    roll: f64,
+    is_delivered: bool,
+) -> NextState {
+    let outcome = Outcome::Lost {
+        worker: worker.clone(),
+    };
+    if is_delivered {
+        let summary = outcome.summary();
+        return NextState::Returned {
+            reason: format!("{summary}; its delivery is the broker's again"),
+        };
+    }
+    after_attempt(plan, tries, &outcome, interrupted, roll)
 }
 
 /// A job as history shows it.

@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod clock;
+pub mod custody;
 pub mod diagnostic;
 pub mod event;
 pub mod fault;
@@ -13,8 +14,10 @@ pub mod flow;
 pub mod id;
 pub mod job;
 pub mod json;
+pub mod link;
 pub mod page;
 pub mod ports;
+pub mod route;
 pub mod suggest;
 pub mod topic;
 pub mod verdict;

@@ -8,12 +8,19 @@ use std::{collections::BTreeMap, error::Error, fmt, str::FromStr, time::Duration
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub mod custody;
+pub mod outbox;
+pub mod transport;
+
 use crate::{
     action::{StepCall, StepContext, StepControl, StepReport},
     clock::Timestamp,
+    custody::Custody,
     diagnostic::Diagnostic,
     event::{Event, RecordedEvent},
-    id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName, WorkerId},
+    id::{
+        DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName, SinkName, WorkerId,
+    },
     job::{Job, JobState, Lease, NextState, Outcome, StepEnd, StepKind},
     json::ContentHash,
     page::{DeadQuery, EventQuery, JobQuery, Page},
@@ -56,6 +63,10 @@ pub struct Judged {
     pub revision: Revision,
     /// What matched; rules that did not are absent.
     pub decisions: Vec<Decision>,
+    /// Who answers for the jobs that come of it.
+    pub custody: Custody,
+    /// The sinks that the event goes on to.
+    pub routes: Vec<SinkName>,
 }
 
 /// What became of an event.
@@ -81,6 +92,9 @@ pub struct Accepted {
 /// - `a_rule_that_cannot_compute_its_key_leaves_a_verdict_and_a_dead_letter`
 /// - `a_job_whose_key_is_held_waits`
 /// - `refiring_makes_one_job_for_a_rule_and_an_event`
+/// - `an_event_is_put_into_the_outbox_of_each_route_once`
+/// - `a_job_taken_over_follows_its_on_lost`
+/// - `a_returned_job_is_resumed_when_its_delivery_comes_again`
 #[async_trait]
 pub trait Intake: Send + Sync {
     /// Accepts all of `batch` or nothing; returns once it is durable. Answers
@@ -89,6 +103,12 @@ pub trait Intake: Send + Sync {
     /// transaction; a duplicate is noted as a verdict on each of its rules,
     /// those that have a job of it: one verdict however often it comes. In the
     /// same way a refused event is one open dead letter.
+    ///
+    /// With [`Custody::Broker`] the jobs belong to that worker's delivery. For
+    /// a duplicate whose jobs are `returned` they become what
+    /// [`crate::flow::resume`] says, and belong to the new delivery; jobs in
+    /// any other state are left as they are. A new event is put into the
+    /// outbox of each of its routes; a duplicate is not put again.
     ///
     /// `QueueFull` is the answer when the batch makes jobs and more than the
     /// limit would not have ended after it. A batch that makes none, such as a
@@ -133,6 +153,15 @@ pub struct Recovered {
     pub next: NextState,
 }
 
+/// Who claims, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    pub worker: WorkerId,
+    /// Whether jobs that belong to a delivery of this worker may be claimed
+    /// now. Those of other workers' deliveries never are.
+    pub deliveries: bool,
+}
+
 /// Hands out jobs that are ready to run. The job table is the queue.
 ///
 /// Leases and delays are measured on the boot-time clock, so a jump of the
@@ -152,6 +181,8 @@ pub struct Recovered {
 /// - `a_failed_job_is_a_dead_letter_with_its_cause`
 /// - `recovery_follows_what_the_interrupted_step_says`
 /// - `a_wall_clock_that_jumps_ends_no_lease`
+/// - `a_job_of_a_delivery_is_claimed_by_its_worker_alone`
+/// - `a_lost_job_of_a_delivery_is_returned`
 #[async_trait]
 pub trait JobQueue: Send + Sync {
     /// Claims up to `max` jobs, oldest first, for `lease`; waits up to `wait`
@@ -161,7 +192,7 @@ pub trait JobQueue: Send + Sync {
     /// what can be had now.
     async fn claim(
         &self,
-        worker: &WorkerId,
+        who: &Claimant,
         max: usize,
         lease: Duration,
         wait: Duration,
@@ -197,7 +228,7 @@ pub trait JobQueue: Send + Sync {
     ) -> Result<Fenced, StoreError>;
 
     /// Finds leases that ran out and records each as lost, with what
-    /// [`crate::job::after_attempt`] says of it, a cancel that was asked for
+    /// [`crate::job::after_lost_lease`] says of it, a cancel that was asked for
     /// heeded. The step that ran is recorded as lost with the attempt.
     /// Idempotent. At most `max` at a time. `roll` is the jitter's dice.
     async fn recover(&self, max: usize, roll: f64) -> Result<Vec<Recovered>, StoreError>;
@@ -223,6 +254,7 @@ pub enum Controlled {
 /// - `a_retried_job_waits_when_its_key_is_taken`
 /// - `retrying_a_job_closes_its_dead_letter`
 /// - `a_dead_letter_is_closed_once`
+/// - `the_same_bytes_again_are_one_open_letter`
 #[async_trait]
 pub trait JobControl: Send + Sync {
     async fn cancel(&self, job: &JobId, by: &Principal) -> Result<Controlled, StoreError>;
@@ -240,7 +272,9 @@ pub trait JobControl: Send + Sync {
         by: &Principal,
     ) -> Result<bool, StoreError>;
 
-    /// Keeps what could not become an event or a job.
+    /// Keeps what could not become an event or a job. The same bytes of the
+    /// same kind from the same source are one open letter: its id is the
+    /// answer however often they come.
     async fn keep_dead(&self, letter: DeadLetterDraft) -> Result<DeadLetterId, StoreError>;
 }
 
@@ -256,14 +290,17 @@ pub enum DeadKind {
     RuleError,
     /// Bytes that are not an event.
     Undecodable,
+    /// An event that a sink will never take.
+    Unsendable,
 }
 
 impl DeadKind {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::JobFailed,
         Self::IdConflict,
         Self::RuleError,
         Self::Undecodable,
+        Self::Unsendable,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -272,6 +309,7 @@ impl DeadKind {
             Self::IdConflict => "id_conflict",
             Self::RuleError => "rule_error",
             Self::Undecodable => "undecodable",
+            Self::Unsendable => "unsendable",
         }
     }
 }
@@ -323,7 +361,7 @@ impl FromStr for DeadKind {
             .into_iter()
             .find(|kind| kind.as_str() == text)
             .ok_or(WordError {
-                expected: "job_failed, id_conflict, rule_error, undecodable",
+                expected: "job_failed, id_conflict, rule_error, undecodable, unsendable",
             })
     }
 }
@@ -472,6 +510,7 @@ pub struct StoreStatus {
 /// - `a_revision_is_kept_once_and_read_back`
 /// - `retention_removes_what_is_old_and_ended_in_small_steps`
 /// - `retention_keeps_what_an_open_job_needs`
+/// - `retention_keeps_what_a_sink_has_not_taken`
 /// - `status_counts_what_is_there`
 #[async_trait]
 pub trait Upkeep: Send + Sync {

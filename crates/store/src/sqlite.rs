@@ -7,6 +7,7 @@
 mod accept;
 mod claim;
 mod control;
+mod custody;
 mod dead;
 mod events;
 mod failure;
@@ -15,6 +16,7 @@ mod firing;
 mod jobs;
 mod keys;
 mod lock;
+mod outbox;
 mod output;
 mod ports;
 mod retention;

@@ -37,7 +37,7 @@ use model::{
     verdict::{StoredVerdict, Verdict},
 };
 
-use self::build::{LEASE, end, event, fire, judged, succeeded, worker};
+use self::build::{LEASE, claimant, end, event, fire, judged, succeeded};
 use crate::clock::TestClock;
 
 /// Every fixture is made with this limit; one line is about it.
@@ -95,7 +95,7 @@ impl Fixture {
     /// Claims what can be had now.
     async fn claim(&self, max: usize) -> Vec<Lease> {
         self.queue
-            .claim(&worker("w1"), max, LEASE, Duration::ZERO)
+            .claim(&claimant("w1"), max, LEASE, Duration::ZERO)
             .await
             .unwrap()
     }

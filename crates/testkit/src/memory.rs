@@ -9,10 +9,12 @@
 //! gives the next process the same state.
 
 mod control;
+mod custody;
 mod dump;
 mod history;
 mod intake;
 mod job;
+mod outbox;
 mod queue;
 mod state;
 mod upkeep;

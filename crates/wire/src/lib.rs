@@ -4,6 +4,7 @@
 //! nothing. What arrives is hostile until it has passed through here, and what
 //! comes out is a draft of an event that every other part may rely on.
 
+pub mod amqp;
 pub mod event_json;
 
 mod scan;

@@ -258,7 +258,8 @@ impl Session<'_> {
             | JobState::Succeeded
             | JobState::Failed
             | JobState::Cancelled
-            | JobState::Held => true,
+            | JobState::Held
+            | JobState::Returned => true,
         };
         if is_worth_saying {
             let Job { id, rule, .. } = job;
@@ -299,7 +300,7 @@ fn became(state: JobState, reason: Option<&str>) -> String {
         | JobState::Retrying
         | JobState::Held => format!("is {state}"),
         JobState::Succeeded | JobState::Failed => state.to_string(),
-        JobState::Cancelled => format!("was {state}"),
+        JobState::Cancelled | JobState::Returned => format!("was {state}"),
     };
     let reason = reason.unwrap_or_default();
     match reason.strip_prefix(state.as_str()) {
@@ -313,7 +314,11 @@ fn became(state: JobState, reason: Option<&str>) -> String {
 /// Whether nothing more happens to a job by itself.
 fn is_over(state: JobState) -> bool {
     match state {
-        JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Held => true,
+        JobState::Succeeded
+        | JobState::Failed
+        | JobState::Cancelled
+        | JobState::Held
+        | JobState::Returned => true,
         JobState::Waiting | JobState::Queued | JobState::Running | JobState::Retrying => false,
     }
 }

@@ -146,7 +146,8 @@ fn show(job: &Job, console: &mut Console) -> Result<(), Failure> {
         | JobState::Retrying
         | JobState::Succeeded
         | JobState::Failed
-        | JobState::Cancelled => {}
+        | JobState::Cancelled
+        | JobState::Returned => {}
     }
     Ok(())
 }

@@ -42,6 +42,7 @@ fn check(outcome: &Outcome, failed: u32, lost: u32, on_lost: OnLost, expect: &st
         NextState::Failed { cause } => format!("failed: {cause}"),
         NextState::Cancelled { by } => format!("cancelled {by}"),
         NextState::Held { reason } => format!("held: {reason}"),
+        NextState::Returned { reason } => format!("returned: {reason}"),
     };
     assert_eq!(expect, text);
 }

@@ -42,7 +42,7 @@ impl Write for Cancel {
             return Ok(Controlled::NotFound);
         };
         match state {
-            JobState::Succeeded | JobState::Failed | JobState::Cancelled => {
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Returned => {
                 Ok(Controlled::WrongState(state))
             }
             JobState::Running => {

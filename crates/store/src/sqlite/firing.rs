@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use model::{
+    custody::Custody,
     flow::{self, Flow, FlowState},
     id::{EventId, JobId, Revision, RuleName},
     job::JobState,
@@ -95,8 +96,10 @@ impl<'d> Made<'d> {
                 raw: None,
             }));
         }
-        let (verdict, reason, job) = match (flow::decide(&seen, &decision.firing), &decision.firing)
-        {
+        let (verdict, reason, job) = match (
+            flow::decide(&seen, &decision.firing, &Custody::Store),
+            &decision.firing,
+        ) {
             (Flow::Create { state, reason }, Firing::Fire(plan)) => {
                 let seq = next_job();
                 let id = JobId::generate();

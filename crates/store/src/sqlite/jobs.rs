@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use model::{
     clock::Timestamp,
+    custody::Custody,
     flow::{self, Flow, FlowState},
     id::JobId,
     job::{Attempt, Job, JobPlan, JobState, StepKind, StepRecord, StepState},
@@ -150,7 +151,7 @@ fn waiting_reason(plan: JobPlan, holder: &JobId) -> String {
         job: None,
         key_holder: Some(holder.clone()),
     };
-    match flow::decide(&seen, &Firing::Fire(plan)) {
+    match flow::decide(&seen, &Firing::Fire(plan), &Custody::Store) {
         Flow::Create { reason, .. } | Flow::Record { reason, .. } => reason,
     }
 }

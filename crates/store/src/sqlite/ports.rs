@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{
     event::RecordedEvent,
-    id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, WorkerId},
+    id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision},
     job::{Job, Lease, NextState, Outcome, StepEnd},
     page::{DeadQuery, EventQuery, JobQuery, Page},
     ports::{
-        AcceptError, Accepted, Controlled, Cutoffs, DeadLetter, DeadLetterDraft, DeadState, Fenced,
-        History, Intake, JobControl, JobQueue, Judged, Output, OutputQuery, ProjectText, Pruned,
-        Recovered, Renewed, StoreError, StoreStatus, Upkeep,
+        AcceptError, Accepted, Claimant, Controlled, Cutoffs, DeadLetter, DeadLetterDraft,
+        DeadState, Fenced, History, Intake, JobControl, JobQueue, Judged, Output, OutputQuery,
+        ProjectText, Pruned, Recovered, Renewed, StoreError, StoreStatus, Upkeep,
     },
     verdict::{Decision, StoredVerdict},
 };
@@ -86,7 +86,7 @@ impl Write for Refire {
 impl JobQueue for SqliteStore {
     async fn claim(
         &self,
-        worker: &WorkerId,
+        who: &Claimant,
         max: usize,
         lease: Duration,
         wait: Duration,
@@ -104,7 +104,7 @@ impl JobQueue for SqliteStore {
                 Outlook::Ready if max > 0 => {
                     let leases = self
                         .write(Claim {
-                            worker: worker.clone(),
+                            worker: who.worker.clone(),
                             max,
                             lease,
                             back: self.inner.writer.downgrade(),

@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use model::{
     clock::Timestamp,
+    custody::Custody,
     event::{Event, Origin, Severity},
     id::{LeaseId, Principal, Revision, RuleName, WorkerId},
     job::{
@@ -11,7 +12,7 @@ use model::{
         StepKind, StepPlan,
     },
     json::{ContentHash, Object},
-    ports::Judged,
+    ports::{Claimant, Judged},
     verdict::{Decision, Firing},
 };
 use serde_json::{Value, json};
@@ -25,6 +26,14 @@ pub fn rule(name: &str) -> RuleName {
 
 pub fn worker(name: &str) -> WorkerId {
     name.parse().unwrap()
+}
+
+/// A claimant without deliveries.
+pub fn claimant(name: &str) -> Claimant {
+    Claimant {
+        worker: worker(name),
+        deliveries: false,
+    }
 }
 
 pub fn by(name: &str) -> Principal {
@@ -64,6 +73,8 @@ pub fn judged(event: Event, decisions: Vec<Decision>) -> Judged {
         revision: revision(),
         event,
         decisions,
+        custody: Custody::Store,
+        routes: Vec::new(),
     }
 }
 

@@ -10,7 +10,9 @@ use model::{
 
 use super::{
     Fixture,
-    build::{by, end, failed, gave_up, held, keyed, plan, retrying, rule, steps, succeeded},
+    build::{
+        by, end, failed, gave_up, held, keyed, plan, retrying, rule, steps, succeeded, worker,
+    },
 };
 
 /// Brings a new job without key into a state.
@@ -34,6 +36,14 @@ async fn job_in(store: &Fixture, state: JobState) -> JobId {
             NextState::Cancelled { by: by("ann") },
         )),
         JobState::Held => Some((failed(), held())),
+        JobState::Returned => Some((
+            Outcome::Lost {
+                worker: worker("w1"),
+            },
+            NextState::Returned {
+                reason: "gone".to_owned(),
+            },
+        )),
     };
     let lease = store
         .claim(100)
@@ -70,7 +80,7 @@ pub async fn cancelling_ends_what_does_not_run_and_asks_what_does(store: &Fixtur
                 let again = store.control.cancel(&job, &by("bob")).await.unwrap();
                 assert_eq!(again, Controlled::Done(JobState::Running));
             }
-            JobState::Succeeded | JobState::Failed | JobState::Cancelled => {
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled | JobState::Returned => {
                 assert_eq!(answer, Controlled::WrongState(state));
                 assert_eq!(after, before);
             }

@@ -16,8 +16,8 @@ use serde_json::json;
 use super::{
     Fixture,
     build::{
-        LEASE, by, end, failed, gave_up, held, ids, keyed, object, plan, retrying, revision, rule,
-        steps, succeeded, worker,
+        LEASE, by, claimant, end, failed, gave_up, held, ids, keyed, object, plan, retrying,
+        revision, rule, steps, succeeded, worker,
     },
     random,
     stale::{output, refused_everything},
@@ -84,7 +84,7 @@ pub async fn a_job_is_leased_to_one_worker_at_a_time(store: &Fixture) {
 async fn claim_as(store: &Fixture, name: &str, max: usize) -> Vec<JobId> {
     let leases = store
         .queue
-        .claim(&worker(name), max, LEASE, Duration::ZERO)
+        .claim(&claimant(name), max, LEASE, Duration::ZERO)
         .await
         .unwrap();
     leases.into_iter().map(|lease| lease.id.job).collect()
@@ -234,7 +234,7 @@ pub async fn a_retrying_job_is_claimed_when_its_delay_has_passed(store: &Fixture
 pub async fn a_claim_wakes_when_a_job_arrives(store: &Fixture) {
     // The wait ends by itself when nothing comes.
     let brief = Duration::from_millis(30);
-    let w1 = worker("w1");
+    let w1 = claimant("w1");
     let waited = store.queue.claim(&w1, 1, LEASE, brief);
     let empty = tokio::time::timeout(PATIENCE, waited).await;
     assert_eq!(empty.expect("the wait ends").unwrap(), []);

@@ -20,9 +20,10 @@ impl JobControl for MemoryStore {
                 return Ok(Controlled::NotFound);
             };
             match row.state {
-                JobState::Succeeded | JobState::Failed | JobState::Cancelled => {
-                    Controlled::WrongState(row.state)
-                }
+                JobState::Succeeded
+                | JobState::Failed
+                | JobState::Cancelled
+                | JobState::Returned => Controlled::WrongState(row.state),
                 JobState::Running => {
                     row.cancel.get_or_insert_with(|| by.clone());
                     Controlled::Done(JobState::Running)

@@ -88,6 +88,8 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
         hash,
         revision,
         decisions,
+        custody: _,
+        routes: _,
     } = judged;
     let existing = match state.event(&event.id) {
         None => Existing::None,

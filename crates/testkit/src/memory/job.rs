@@ -67,7 +67,8 @@ impl JobRow {
             | JobState::Succeeded
             | JobState::Failed
             | JobState::Cancelled
-            | JobState::Held => false,
+            | JobState::Held
+            | JobState::Returned => false,
         }
     }
 

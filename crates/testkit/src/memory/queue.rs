@@ -7,7 +7,7 @@ use model::{
     fault::FaultPoint,
     id::{LeaseId, WorkerId},
     job::{Lease, NextState, Outcome, StepEnd, after_attempt},
-    ports::{Fenced, JobQueue, Recovered, Renewed, StoreError},
+    ports::{Claimant, Fenced, JobQueue, Recovered, Renewed, StoreError},
 };
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_millis(200);
 impl JobQueue for MemoryStore {
     async fn claim(
         &self,
-        worker: &WorkerId,
+        who: &Claimant,
         max: usize,
         lease: Duration,
         wait: Duration,
@@ -44,7 +44,7 @@ impl JobQueue for MemoryStore {
             if is_worth_it {
                 self.pass(FaultPoint::BeforeClaimCommit).await;
                 let now = self.now();
-                let leases = claim_now(&mut self.lock(), worker, max, lease, &now);
+                let leases = claim_now(&mut self.lock(), &who.worker, max, lease, &now);
                 if !leases.is_empty() {
                     return Ok(leases);
                 }

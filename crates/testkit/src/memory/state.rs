@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use model::{
     clock::{BootTime, Timestamp},
+    custody::Custody,
     event::Event,
     flow::{self, Flow, FlowState},
     id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName},
@@ -143,25 +144,26 @@ impl State {
                 Firing::Fire(_) | Firing::Suppress { .. } | Firing::Error { .. } => None,
             },
         };
-        let (verdict, reason, job_id, made) = match flow::decide(&seen, &decision.firing) {
-            Flow::Create { state, reason } => {
-                let Firing::Fire(plan) = &decision.firing else {
-                    unreachable!("only a firing makes a job");
-                };
-                let made = self.create_job(
-                    event,
-                    revision,
-                    (&decision.rule, plan),
-                    (state, &reason, now),
-                );
-                (Verdict::Fired, reason, Some(made.clone()), Some(made))
-            }
-            Flow::Record {
-                verdict,
-                reason,
-                job,
-            } => (verdict, reason, job, None),
-        };
+        let (verdict, reason, job_id, made) =
+            match flow::decide(&seen, &decision.firing, &Custody::Store) {
+                Flow::Create { state, reason } => {
+                    let Firing::Fire(plan) = &decision.firing else {
+                        unreachable!("only a firing makes a job");
+                    };
+                    let made = self.create_job(
+                        event,
+                        revision,
+                        (&decision.rule, plan),
+                        (state, &reason, now),
+                    );
+                    (Verdict::Fired, reason, Some(made.clone()), Some(made))
+                }
+                Flow::Record {
+                    verdict,
+                    reason,
+                    job,
+                } => (verdict, reason, job, None),
+            };
         if let Firing::Error { reason } = &decision.firing {
             self.bury(
                 DeadLetterDraft {
@@ -262,7 +264,7 @@ impl State {
             }
             NextState::Failed { cause } => Some(cause.clone()),
             NextState::Cancelled { by } => Some(format!("cancelled by {by}")),
-            NextState::Held { reason } => Some(reason.clone()),
+            NextState::Held { reason } | NextState::Returned { reason } => Some(reason.clone()),
         };
         let key = job.key().map(str::to_owned);
         let is_ended = job.state.is_ended();
@@ -357,7 +359,7 @@ fn waiting_reason(plan: &JobPlan, holder: &JobId) -> Option<String> {
         job: None,
         key_holder: Some(holder.clone()),
     };
-    match flow::decide(&seen, &Firing::Fire(plan.clone())) {
+    match flow::decide(&seen, &Firing::Fire(plan.clone()), &Custody::Store) {
         Flow::Create { reason, .. } | Flow::Record { reason, .. } => Some(reason),
     }
 }

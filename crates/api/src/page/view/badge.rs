@@ -20,7 +20,7 @@ pub(super) fn job_badge(state: JobState) -> Badge {
         tone: match state {
             JobState::Succeeded => "good",
             JobState::Failed => "bad",
-            JobState::Held | JobState::Retrying => "warn",
+            JobState::Held | JobState::Retrying | JobState::Returned => "warn",
             JobState::Running => "busy",
             JobState::Waiting | JobState::Queued | JobState::Cancelled => "plain",
         },
