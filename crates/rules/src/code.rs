@@ -50,6 +50,8 @@ codes! {
     /// A file that a rule names and the project does not have.
     MissingFile = "missing-file",
     PathEscape = "path-escape",
+    /// A sink that `lariat.yml` does not have.
+    UnknownSink = "unknown-sink",
     ReservedVariable = "reserved-variable",
     BadVariable = "bad-variable",
     /// Event data where it would be evaluated.

@@ -19,5 +19,5 @@ pub mod yaml;
 
 pub use code::Code;
 pub use rule::{Mode, Rule, StepSummary};
-pub use ruleset::{Checked, RuleSet, compile};
+pub use ruleset::{Checked, RuleSet, check, compile};
 pub use step::{Prepared, RenderError, StepScope};

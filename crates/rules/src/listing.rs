@@ -1,9 +1,12 @@
-//! What a project contains, and how names in rules resolve against it.
+//! What a project contains, and how names in rules resolve against it: files,
+//! and the sinks of `lariat.yml`.
 //!
 //! A name reaches a file only through this list, so whatever an event says,
 //! nothing outside the project and nothing unlisted can be named.
 
-use model::suggest::nearest;
+use std::collections::BTreeSet;
+
+use model::{id::SinkName, suggest::nearest};
 
 /// Longest name that is looked up, in bytes.
 const MAX_NAME: usize = 1_024;
@@ -14,6 +17,8 @@ const MAX_SUGGEST: usize = 5_000;
 #[derive(Debug)]
 pub(crate) struct Listing {
     paths: Vec<String>,
+    /// Absent: any name of a sink is taken as it is.
+    sinks: Option<BTreeSet<SinkName>>,
 }
 
 /// Why a text cannot be a name of a file in the project.
@@ -78,7 +83,24 @@ impl Listing {
         let mut paths = paths.to_vec();
         paths.sort_unstable();
         paths.dedup();
-        Self { paths }
+        Self { paths, sinks: None }
+    }
+
+    /// The same, and these are all sinks.
+    pub(crate) fn with_sinks(self, sinks: &BTreeSet<SinkName>) -> Self {
+        Self {
+            sinks: Some(sinks.clone()),
+            ..self
+        }
+    }
+
+    /// Whether there is such a sink, as far as it is known which there are.
+    pub(crate) fn has_sink(&self, name: &SinkName) -> bool {
+        self.sinks.as_ref().is_none_or(|known| known.contains(name))
+    }
+
+    pub(crate) fn sinks(&self) -> impl Iterator<Item = &str> {
+        self.sinks.iter().flatten().map(SinkName::as_str)
     }
 
     pub(crate) fn has_file(&self, path: &str) -> bool {

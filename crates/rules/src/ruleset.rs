@@ -1,11 +1,14 @@
 //! All rules of a project at one moment: checked together, indexed by topic.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use model::{
     diagnostic::{Diagnostic, Level},
     event::Event,
-    id::{Revision, RuleName},
+    id::{Revision, RuleName, SinkName},
     json::hex,
     ports::ProjectText,
     verdict::{Decision, Explanation, Firing, Trace, Truth, Verdict},
@@ -27,11 +30,26 @@ pub struct Checked {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Checks the rules of a project and reports everything at once: `Err` holds
-/// at least one error, and the warnings.
+/// Compiles rules that were checked once: whether the sinks that they publish
+/// to still exist is not asked. `Err` is as that of [`check`].
 pub fn compile(text: Arc<ProjectText>) -> Result<Checked, Vec<Diagnostic>> {
+    let listing = Listing::new(&text.listing);
+    read(text, listing)
+}
+
+/// Checks the rules of a project, which has these sinks, and reports everything
+/// at once: `Err` holds at least one error, and the warnings.
+pub fn check(
+    text: Arc<ProjectText>,
+    sinks: &BTreeSet<SinkName>,
+) -> Result<Checked, Vec<Diagnostic>> {
+    let listing = Listing::new(&text.listing).with_sinks(sinks);
+    read(text, listing)
+}
+
+fn read(text: Arc<ProjectText>, listing: Listing) -> Result<Checked, Vec<Diagnostic>> {
     let mut known = Known {
-        listing: Arc::new(Listing::new(&text.listing)),
+        listing: Arc::new(listing),
         names: HashMap::new(),
     };
     let mut rules = Vec::new();

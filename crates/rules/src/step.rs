@@ -8,6 +8,7 @@
 mod command;
 mod field;
 mod playbook;
+mod publish;
 mod read;
 
 use std::time::Duration;
@@ -98,6 +99,7 @@ pub(crate) struct Step {
 pub(crate) enum Body {
     Playbook(Box<playbook::Playbook>),
     Command(Box<command::Command>),
+    Publish(Box<publish::Publish>),
 }
 
 impl Step {
@@ -105,14 +107,17 @@ impl Step {
         match self.body {
             Body::Playbook(_) => StepKind::Playbook,
             Body::Command(_) => StepKind::Command,
+            Body::Publish(_) => StepKind::Publish,
         }
     }
 
-    /// The playbook or the command line as the rule writes it.
+    /// The playbook, the command line, or what is published where, as the rule
+    /// writes it.
     pub(crate) fn what(&self) -> String {
         match &self.body {
             Body::Playbook(playbook) => playbook.what(),
             Body::Command(command) => command.what(),
+            Body::Publish(publish) => publish.what(),
         }
     }
 
@@ -135,6 +140,7 @@ impl Step {
         match &self.body {
             Body::Playbook(playbook) => playbook.render(renderer, listing),
             Body::Command(command) => command.render(renderer, listing),
+            Body::Publish(publish) => publish.render(renderer),
         }
     }
 }

@@ -232,6 +232,16 @@ impl Shape {
         }
     }
 
+    /// Whether a part of it can only be rendered in a job.
+    pub(crate) fn needs_job(&self) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Text(field) => field.needs_job(),
+            Self::List(items) => items.iter().any(Self::needs_job),
+            Self::Mapping(fields) => fields.iter().any(|(_, shape)| shape.needs_job()),
+        }
+    }
+
     pub(crate) fn render(&self, renderer: &Renderer<'_>) -> Result<Value, NoCall> {
         match self {
             Self::Fixed(value) => Ok(value.clone()),

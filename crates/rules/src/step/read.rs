@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use model::suggest::nearest;
+use model::{job::StepKind, suggest::nearest};
 
-use super::{Body, Field, NoCall, Step, command::Command, playbook::Playbook};
+use super::{Body, Field, NoCall, Step, command::Command, playbook::Playbook, publish::Publish};
 use crate::{
     code::Code,
     listing::{Listing, check_name},
@@ -12,8 +12,9 @@ use crate::{
 };
 
 /// Kinds of steps that a later version has.
-const LATER: [&str; 6] = ["http", "publish", "celery", "notify", "account", "warm"];
+const LATER: [&str; 5] = ["http", "celery", "notify", "account", "warm"];
 
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -23,8 +24,11 @@ const MAX_CAP: u64 = 1 << 30;
 /// Reads one step; what is wrong with it is recorded and gives `None`.
 pub(crate) fn read_step(reader: &mut Reader<'_>, node: &Node, listing: &Listing) -> Option<Step> {
     let mut keys = reader.mapping(node, "a step")?;
-    let playbook = keys.entry("playbook");
-    let command = keys.entry("command");
+    let mut kinds = StepKind::ALL
+        .map(|kind| keys.entry(kind.as_str()).map(|entry| (kind, entry)))
+        .into_iter()
+        .flatten();
+    let (first, second) = (kinds.next(), kinds.next());
     let timeout = keys
         .stated(reader, "timeout")
         .and_then(|node| reader.duration(node, Duration::from_millis(1)..=MONTH));
@@ -37,38 +41,51 @@ pub(crate) fn read_step(reader: &mut Reader<'_>, node: &Node, listing: &Listing)
     let idempotent = keys
         .stated(reader, "idempotent")
         .and_then(|node| reader.bool(node));
-    let body = match (playbook, command) {
-        (Some(entry), None) => {
-            let body = Playbook::read(reader, &mut keys, &entry.value, listing);
-            keys.finish(reader, &LATER);
-            Body::Playbook(Box::new(body?))
-        }
-        (None, Some(entry)) => {
-            let body = Command::read(reader, &mut keys, &entry.value, listing);
-            keys.finish(reader, &LATER);
-            Body::Command(Box::new(body?))
-        }
-        (Some(_), Some(second)) => {
+    let (kind, entry) = match (first, second) {
+        (Some(found), None) => found,
+        (Some(_), Some((_, second))) => {
             reader.error(
                 Code::BadValue,
                 second.key_span,
-                "a step is either a `playbook` or a `command`".to_owned(),
+                format!("a step is one of {}", kind_words()),
                 Some("make a list of two steps".to_owned()),
             );
             return None;
         }
-        (None, None) => {
+        (None, _) => {
             no_kind(reader, &keys);
             return None;
         }
     };
+    let node = &entry.value;
+    let body = match kind {
+        StepKind::Playbook => Playbook::read(reader, &mut keys, node, listing)
+            .map(|body| Body::Playbook(Box::new(body))),
+        StepKind::Command => Command::read(reader, &mut keys, node, listing)
+            .map(|body| Body::Command(Box::new(body))),
+        StepKind::Publish => {
+            Publish::read(reader, node, listing).map(|body| Body::Publish(Box::new(body)))
+        }
+    };
+    keys.finish(reader, &LATER);
     Some(Step {
-        body,
-        timeout: timeout.unwrap_or(HOUR),
+        body: body?,
+        timeout: timeout.unwrap_or(usual_timeout(kind)),
         grace: grace.unwrap_or(DEFAULT_GRACE),
         output_cap: output_cap.unwrap_or(DEFAULT_CAP),
         idempotent,
     })
+}
+
+fn usual_timeout(kind: StepKind) -> Duration {
+    match kind {
+        StepKind::Playbook | StepKind::Command => HOUR,
+        StepKind::Publish => MINUTE,
+    }
+}
+
+fn kind_words() -> String {
+    StepKind::ALL.map(|kind| format!("`{kind}`")).join(", ")
 }
 
 fn no_kind(reader: &mut Reader<'_>, keys: &Mapping<'_>) {
@@ -81,14 +98,13 @@ fn no_kind(reader: &mut Reader<'_>, keys: &Mapping<'_>) {
             Code::LaterVersion,
             entry.key_span,
             format!("this version does not have `{}` steps yet", entry.key),
-            Some("use a `playbook` or a `command`".to_owned()),
+            Some(format!("use one of {}", kind_words())),
         );
         return;
     }
-    let meant = keys
-        .entries()
-        .iter()
-        .find_map(|entry| nearest(&entry.key, ["playbook", "command"]).map(|word| (entry, word)));
+    let meant = keys.entries().iter().find_map(|entry| {
+        nearest(&entry.key, StepKind::ALL.map(StepKind::as_str)).map(|word| (entry, word))
+    });
     match meant {
         Some((entry, word)) => reader.error(
             Code::UnknownKey,
@@ -99,7 +115,7 @@ fn no_kind(reader: &mut Reader<'_>, keys: &Mapping<'_>) {
         None => reader.error(
             Code::MissingKey,
             keys.span(),
-            "a step needs the key `playbook` or `command`".to_owned(),
+            format!("a step needs one of the keys {}", kind_words()),
             None,
         ),
     }

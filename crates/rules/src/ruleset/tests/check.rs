@@ -129,9 +129,72 @@ fn what_a_later_version_has_is_named() {
     );
     check("run: {http: {url: x}}", "4:11 later-version");
     check(
-        "run: [{publish: {}}, {notify: x}]",
-        "4:12 later-version, 4:27 later-version",
+        "run: [{celery: {}}, {notify: x}]",
+        "4:12 later-version, 4:26 later-version",
     );
+    check(
+        "run: {publish: {topic: org.example.done}}",
+        "4:20 later-version",
+    );
+}
+
+#[test]
+fn what_is_published_is_checked() {
+    check(
+        "run: {publish: {sink: bus, topic: 'org.example.{{ msg.x }}', body: {a: ['{{ job }}', 1]}, \
+         severity: warning, headers: {a: '{{ result.n }}', b: 1, c: true}}, timeout: 5s}",
+        "",
+    );
+    check("run: {publish: bus}", "4:20 wrong-type");
+    check("run: {publish: {sink: bus}}", "4:20 missing-key");
+    check("run: {publish: {sink: , topic: a}}", "4:21 missing-key");
+    check("run: {publish: {sink: 'a b', topic: a}}", "4:27 bad-value");
+    check(
+        "run: {publish: {sink: '{{ msg.to }}', topic: a}}",
+        "4:27 bad-value",
+    );
+    check(
+        "run: {publish: {sink: bus, topic: lariat.job.done}}",
+        "4:39 bad-value",
+    );
+    check(
+        "run: {publish: {sink: bus, topic: 'a..b', severity: bad, bdy: 1}}",
+        "4:39 bad-value, 4:57 bad-value, 4:62 unknown-key",
+    );
+    check(
+        "run: {publish: {sink: bus, topic: a, headers: {a: [1], b: {c: d}, e: , '': x}}}",
+        "4:55 wrong-type, 4:63 wrong-type, 4:72 wrong-type, 4:76 bad-value",
+    );
+    check(
+        "run: {publish: {sink: bus, topic: a, body: {x: '{{ ) }}'}}}",
+        "4:56 bad-template",
+    );
+    check(
+        "run: {publish: {sink: bus, topic: a}, command: [x]}",
+        "4:11 bad-value",
+    );
+}
+
+/// Rules of old are compiled whatever sinks there are now.
+#[test]
+fn the_sinks_of_rules_exist_when_they_are_put_in_force() {
+    let text = rule("run: {publish: {sink: bsu, topic: a}}");
+    let project = || project(&[("rules/x.yml", &text)]);
+    assert!(compile(project()).is_ok());
+    let sinks = |names: [&str; 2]| names.map(|name| name.parse().unwrap()).into();
+    assert!(crate::check(project(), &sinks(["bsu", "bus"])).is_ok());
+    let findings = crate::check(project(), &sinks(["workers", "bus"])).unwrap_err();
+    assert_snapshot!(crate::render::diagnostics(&findings, false), @"
+    error[unknown-sink]: there is no sink `bsu` in lariat.yml
+     --> rules/x.yml:4:27
+      |
+    4 |     run: {publish: {sink: bsu, topic: a}}
+      |                           ^^^
+      |
+      = help: did you mean `bus`?
+
+    1 error
+    ");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use model::{
-    action::{CommandCall, PlaybookCall, StepCall},
+    action::{CommandCall, PlaybookCall, PublishCall, StepCall},
+    event::Severity,
     id::JobId,
     json::Object,
 };
@@ -95,6 +96,79 @@ fn a_command_keeps_its_arguments_apart() {
     assert_eq!("plain", env["B"]);
     assert_eq!(Some("scripts"), chdir.as_deref());
     assert!(detach);
+}
+
+#[test]
+fn what_is_published_keeps_its_types() {
+    let run = "{publish: {sink: bus, topic: 'org.example.{{ msg.state }}', severity: '{{ msg.how }}', \
+               headers: {n: '{{ msg.n }}', job: '{{ job }}', fixed: true}, \
+               body: {n: '{{ msg.n }}', text: 'n={{ msg.n }}', all: ['{{ msg }}'], r: '{{ result.host }}', f: 2.50}}}";
+    let body = r#"{"state": "done", "how": "error", "n": 1.50}"#;
+    let expect = PublishCall {
+        sink: "bus".parse().unwrap(),
+        topic: "org.example.done".parse().unwrap(),
+        severity: Severity::Error,
+        headers: serde_json::from_str(r#"{"n": 1.50, "job": "0192-ab", "fixed": true}"#).unwrap(),
+        body: serde_json::from_str(
+            r#"{"n": 1.50, "text": "n=1.50", "all": [{"state": "done", "how": "error", "n": 1.50}],
+                "r": "web7", "f": 2.50}"#,
+        )
+        .unwrap(),
+    };
+    assert_eq!(StepCall::Publish(expect), call(run, body));
+}
+
+#[test]
+fn publishing_has_defaults() {
+    let Ok(Prepared::Run { call, timeout, .. }) =
+        prepare("{publish: {sink: bus, topic: a.b}}", "[1]")
+    else {
+        panic!("no call")
+    };
+    let expect = PublishCall {
+        sink: "bus".parse().unwrap(),
+        topic: "a.b".parse().unwrap(),
+        severity: Severity::Info,
+        headers: Object::new(),
+        body: json!({}),
+    };
+    assert_eq!(StepCall::Publish(expect), call);
+    assert_eq!(Duration::from_secs(60), timeout);
+}
+
+#[track_caller]
+fn check_refused(keys: &str, body: &str, expect: &str) {
+    let run = format!("{{publish: {{sink: bus, {keys}}}}}");
+    assert_eq!(Err(expect.to_owned()), prepare(&run, body));
+}
+
+#[test]
+fn what_an_event_says_is_restricted_where_it_means_something() {
+    check_refused(
+        "topic: '{{ msg }}'",
+        r#""lariat.job.done""#,
+        "`topic`: \"lariat.job.done\" is refused: topics that start with `lariat` are the engine's own",
+    );
+    check_refused(
+        "topic: 'a.{{ msg }}'",
+        r#""x y""#,
+        "`topic`: \"a.x y\" is refused: a topic may not contain ' '",
+    );
+    check_refused(
+        "topic: a, severity: '{{ msg }}'",
+        r#""loud""#,
+        "`severity`: \"loud\" is refused: severity is one of debug, info, warning, error",
+    );
+    check_refused(
+        "topic: a, headers: {x: '{{ msg }}'}",
+        "[1]",
+        "`headers`: `x`: expected text, a number or a boolean",
+    );
+    check_refused(
+        "topic: a, body: {x: '{{ msg.none }}'}",
+        "{}",
+        "`body`: `x`: `msg.none` is undefined",
+    );
 }
 
 #[test]
