@@ -119,7 +119,7 @@ impl Engine {
     /// Reads and checks the project, keeps its revision, finds what an earlier
     /// process left behind, and starts the workers.
     pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
-        let checked = reload::check(&*parts.project)
+        let checked = reload::check(&parts)
             .await
             .map_err(StartError::Diagnostics)?;
         Ok(Self::start_with(parts, checked).await?)

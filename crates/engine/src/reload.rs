@@ -10,7 +10,7 @@ use model::{
     diagnostic::{Diagnostic, Level},
     fault::FaultPoint,
     job::StepKind,
-    ports::{ProjectSource, StoreError},
+    ports::StoreError,
 };
 use rules::Checked;
 
@@ -21,10 +21,11 @@ use crate::{
     telemetry::{ReloadRefused, RulesLoaded},
 };
 
-/// Reads and checks the project.
-pub(crate) async fn check(project: &dyn ProjectSource) -> Result<Checked, Vec<Diagnostic>> {
-    let text = Arc::new(project.read().await?);
-    tasks::blocking(move || rules::compile(text))
+/// Reads and checks the project, with the sinks that this process has.
+pub(crate) async fn check(parts: &EngineParts) -> Result<Checked, Vec<Diagnostic>> {
+    let text = Arc::new(parts.project.read().await?);
+    let sinks = parts.sinks.iter().map(|sink| sink.name().clone()).collect();
+    tasks::blocking(move || rules::check(text, &sinks))
         .await
         .unwrap_or_else(|panicked| {
             Err(vec![Diagnostic::without_place(
@@ -56,7 +57,7 @@ pub(crate) async fn keep(parts: &EngineParts, checked: &Checked) -> Result<(), S
 /// the same time follow one another, so the last one read is in force.
 pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError> {
     let _one_at_a_time = shared.reloading.lock().await;
-    let checked = check(&*shared.parts.project).await.map_err(|problems| {
+    let checked = check(&shared.parts).await.map_err(|problems| {
         ReloadRefused {
             problems: problems.len(),
         }
