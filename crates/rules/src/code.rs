@@ -52,6 +52,10 @@ codes! {
     PathEscape = "path-escape",
     /// A sink that `lariat.yml` does not have.
     UnknownSink = "unknown-sink",
+    /// A source that `lariat.yml` does not have.
+    UnknownSource = "unknown-source",
+    /// A secret where others can read it.
+    ExposedSecret = "exposed-secret",
     ReservedVariable = "reserved-variable",
     BadVariable = "bad-variable",
     /// Event data where it would be evaluated.
