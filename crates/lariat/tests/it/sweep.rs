@@ -121,7 +121,11 @@ impl Sweep {
     }
 
     async fn every_fault_point(&mut self) {
+        // Those of sources and sinks are passed where there is a broker.
         for point in FaultPoint::ALL {
+            if point.needs_broker() {
+                continue;
+            }
             let nth = match point {
                 // Something is always left running, for recovery to find.
                 FaultPoint::BeforeAcceptCommit => 5,
@@ -166,7 +170,10 @@ impl Sweep {
             | FaultPoint::BeforeFinishCommit
             | FaultPoint::AfterFinish
             | FaultPoint::DuringRecovery
-            | FaultPoint::DuringRetention => {}
+            | FaultPoint::DuringRetention
+            | FaultPoint::AfterAcceptBeforeAck
+            | FaultPoint::AfterParkBeforeAck
+            | FaultPoint::AfterPublishBeforeRecord => {}
         }
     }
 
