@@ -7,11 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use model::{
-    event::{Event, EventDraft, Origin},
-    link::Undecodable,
-};
-
 /// A value of a header table, with the type that it has on the wire
 /// (AMQP 0-9-1, section 4.2.1, with RabbitMQ's letters).
 #[derive(Debug, Clone, PartialEq)]
@@ -33,9 +28,9 @@ pub enum HeaderValue {
     /// `T`, seconds since the Unix epoch.
     Timestamp(u64),
     /// `A`
-    Array(Vec<HeaderValue>),
+    Array(Vec<Self>),
     /// `F`
-    Table(BTreeMap<String, HeaderValue>),
+    Table(BTreeMap<String, Self>),
     /// `V`
     Void,
 }
@@ -90,27 +85,31 @@ pub struct Encoding {
     pub priority: Option<u8>,
 }
 
+/// Bytes of a header table, at most: it has to fit into one frame, and brokers
+/// agree to frames of 128 KiB unless they are told otherwise.
+pub const MAX_HEADERS: usize = 100 * 1024;
+
 /// Why an event cannot be a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     #[error("the routing key would have {len} bytes, 255 is the most")]
     RoutingKey { len: usize },
+    #[error("the name of a header has {len} bytes, 255 is the most")]
+    HeaderName { len: usize },
+    #[error("the header {name} must be {must}: readers of fedora-messaging insist on it")]
+    Header { name: String, must: &'static str },
+    #[error("the headers have {bytes} bytes, {MAX_HEADERS} is the most")]
+    Headers { bytes: usize },
 }
 
-/// Reads a message.
-pub fn decode(message: Message, how: &Decoding, origin: Origin) -> Result<EventDraft, Undecodable> {
-    let _ = (how, origin);
-    Err(Undecodable {
-        cause: "not read yet".to_owned(),
-        raw: message.body,
-    })
-}
+mod decode;
+mod encode;
+mod envelope;
+mod fedora;
+mod headers;
 
-/// Writes a message.
-pub fn encode(event: &Event, how: &Encoding) -> Result<Message, EncodeError> {
-    let _ = event;
-    Ok(Message {
-        exchange: how.exchange.clone(),
-        ..Message::default()
-    })
-}
+pub use decode::decode;
+pub use encode::encode;
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,15 @@
 //! that two parsers could read differently is refused: repeated keys, a byte
 //! order mark, something behind the end. Numbers keep the text they came with.
 
-use std::{fmt, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use model::event::{EventDraft, Origin};
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use crate::scan;
+use crate::{
+    checked::{self, Fault},
+    scan, shown,
+};
 
 mod fields;
 
@@ -29,7 +31,7 @@ pub struct Limits {
 
 /// What the parser behind this can take, with room for what events are
 /// embedded in.
-pub const MAX_NESTING: usize = 100;
+pub const MAX_NESTING: usize = checked::MAX_NESTING;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -91,16 +93,16 @@ pub fn read(bytes: &[u8], limits: &Limits, origin: &Origin) -> Result<Vec<EventD
     }
     // The array and the event's own object lie around the fields.
     if outline.depth > nesting + 2 {
-        return Err(too_deep(None, nesting));
+        return Err(whole(RefusalKind::TooDeep, checked::too_deep(nesting)));
     }
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| not_json(&error))?;
+    checked::grammar(text).map_err(not_json)?;
 
     let events: Vec<&RawValue> = if is_array {
         serde_json::from_str(text)
     } else {
         serde_json::from_str(text).map(|event| vec![event])
     }
-    .map_err(|error| not_json(&error))?;
+    .map_err(|error| not_json(checked::not_json(&error)))?;
     if events.is_empty() {
         return Err(whole(
             RefusalKind::Invalid,
@@ -122,19 +124,7 @@ pub fn read(bytes: &[u8], limits: &Limits, origin: &Origin) -> Result<Vec<EventD
 
 /// The text without the white space around it.
 fn text(bytes: &[u8]) -> Result<&str, Refusal> {
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        return Err(whole(
-            RefusalKind::NotJson,
-            "the text begins with a byte order mark; JSON is sent without one".to_owned(),
-        ));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        whole(
-            RefusalKind::NotJson,
-            format!("byte {} is not UTF-8", error.valid_up_to()),
-        )
-    })?;
-    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    let text = checked::text(bytes).map_err(not_json)?;
     if text.is_empty() {
         return Err(whole(
             RefusalKind::NotJson,
@@ -161,30 +151,20 @@ fn read_event(
         );
         return ControlFlow::Break(());
     }
-    if scan::outline(text.as_bytes()).depth > nesting + 1 {
-        problems.add(RefusalKind::TooDeep, None, too_deep_message(nesting));
-        return ControlFlow::Break(());
-    }
-    let bad_keys = scan::keys(text, MAX_PROBLEMS);
-    if !bad_keys.is_empty() {
-        for bad in bad_keys {
-            let what = match bad.fault {
-                scan::KeyFault::Repeated => "stands twice in one object",
-                scan::KeyFault::Reserved => "is a name that no event may use",
-            };
-            let key = bad.path.last().map_or("", String::as_str);
-            let message = format!("the key {} {what}", quoted(key));
-            problems.add(RefusalKind::Invalid, Some(shown_path(&bad.path)), message);
+    match checked::value(text, nesting + 1, MAX_PROBLEMS) {
+        Ok(value) => return fields::read(value, problems),
+        Err(Fault::TooDeep) => {
+            problems.add(RefusalKind::TooDeep, None, checked::too_deep(nesting));
         }
-        return ControlFlow::Break(());
-    }
-    match model::json::parse(text) {
-        Ok(value) => fields::read(value, problems),
-        Err(error) => {
-            problems.add(RefusalKind::NotJson, None, plain(&error));
-            ControlFlow::Break(())
+        Err(Fault::NotJson(message)) => problems.add(RefusalKind::NotJson, None, message),
+        Err(Fault::Keys(keys)) => {
+            for bad in &keys {
+                let field = Some(shown::path(&bad.path));
+                problems.add(RefusalKind::Invalid, field, checked::about_key(bad));
+            }
         }
     }
+    ControlFlow::Break(())
 }
 
 /// Collects what is wrong with the events of a request.
@@ -240,56 +220,8 @@ fn whole(kind: RefusalKind, message: String) -> Refusal {
     }
 }
 
-fn too_deep(index: Option<usize>, nesting: usize) -> Refusal {
-    Refusal {
-        kind: RefusalKind::TooDeep,
-        problems: vec![Problem {
-            index,
-            field: None,
-            message: too_deep_message(nesting),
-        }],
-    }
-}
-
-fn too_deep_message(nesting: usize) -> String {
-    format!("arrays and objects may lie {nesting} deep in each other, these lie deeper")
-}
-
-fn not_json(error: &serde_json::Error) -> Refusal {
-    whole(RefusalKind::NotJson, plain(error))
-}
-
-fn plain(error: &serde_json::Error) -> String {
-    format!("not JSON: {error}")
-}
-
-/// At most 64 characters of a text, quoted, with nothing in it that a
-/// terminal would obey.
-fn quoted(text: &str) -> String {
-    struct Quoted<'t>(&'t str);
-    impl fmt::Display for Quoted<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let mut chars = self.0.chars();
-            let short: String = chars.by_ref().take(64).collect();
-            write!(f, "{short:?}")?;
-            if chars.next().is_some() {
-                f.write_str("…")?;
-            }
-            Ok(())
-        }
-    }
-    Quoted(text).to_string()
-}
-
-/// The keys that lead to a field, shortened to what a message can hold.
-fn shown_path(path: &[String]) -> String {
-    let joined = path.join(".");
-    if joined.chars().count() <= 200 {
-        return joined;
-    }
-    let mut short: String = joined.chars().take(200).collect();
-    short.push('…');
-    short
+fn not_json(message: String) -> Refusal {
+    whole(RefusalKind::NotJson, message)
 }
 
 #[cfg(test)]

@@ -7,4 +7,6 @@
 pub mod amqp;
 pub mod event_json;
 
+mod checked;
 mod scan;
+mod shown;

@@ -63,6 +63,10 @@ pub(crate) struct BadKey {
 
 const RESERVED: &str = "$serde_json::private::";
 
+pub(crate) fn is_reserved(key: &str) -> bool {
+    key.starts_with(RESERVED)
+}
+
 /// Up to this many keys are searched one by one; more are hashed.
 const FEW: usize = 16;
 
@@ -149,7 +153,7 @@ fn enter<'t>(stack: &mut [Frame<'t>], key: Cow<'t, str>) -> Option<KeyFault> {
         return None;
     };
     current.clone_from(&key);
-    if key.starts_with(RESERVED) {
+    if is_reserved(&key) {
         return Some(KeyFault::Reserved);
     }
     (!keys.add(key)).then_some(KeyFault::Repeated)

@@ -12,7 +12,8 @@ use model::{
 };
 use serde_json::Value;
 
-use super::{Problems, RefusalKind, quoted};
+use super::{Problems, RefusalKind};
+use crate::{checked::kind_of, shown::quoted};
 
 const NAMES: [&str; 6] = ["id", "topic", "time", "severity", "headers", "body"];
 
@@ -215,15 +216,4 @@ fn unknown_message(name: &str) -> String {
 
 fn shown_name(name: &str) -> String {
     name.chars().take(64).collect()
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
