@@ -10,6 +10,7 @@
               starts programs and tasks as tests do"
 )]
 
+pub mod broker;
 pub mod clock;
 pub mod contract;
 pub mod corpus;
@@ -18,8 +19,15 @@ pub mod fault;
 pub mod memory;
 pub mod process;
 pub mod project;
+pub mod proxy;
 pub mod tools;
 
 pub use self::{
-    clock::TestClock, fault::FaultPlan, memory::MemoryStore, process::Program, project::TempProject,
+    broker::{Broker, BrokerOptions, Vhost},
+    clock::TestClock,
+    fault::FaultPlan,
+    memory::MemoryStore,
+    process::Program,
+    project::TempProject,
+    proxy::Proxy,
 };

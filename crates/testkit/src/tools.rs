@@ -51,16 +51,23 @@ pub fn ansible(version: Ansible) -> Option<PathBuf> {
     None
 }
 
-fn missing(name: &str, path: &Path, is_ci: bool) {
+pub(crate) fn missing(name: &str, path: &Path, is_ci: bool) {
     let path = path.display();
     assert!(
         !is_ci,
         "`{name}` is not at `{path}`; `cargo xtask services` installs it"
     );
-    eprintln!("skipped: `{name}` is not at `{path}`; `cargo xtask services` installs it");
+    say(&format!(
+        "skipped: `{name}` is not at `{path}`; `cargo xtask services` installs it"
+    ));
 }
 
-fn is_ci() -> bool {
+/// Says something to whoever reads a test's result.
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty())
 }
 
