@@ -30,6 +30,17 @@ pub enum Custody {
     },
 }
 
+impl Custody {
+    /// The process whose delivery the jobs belong to; absent when the store
+    /// answers for them.
+    pub fn worker(&self) -> Option<&WorkerId> {
+        match self {
+            Self::Store => None,
+            Self::Broker { worker, .. } => Some(worker),
+        }
+    }
+}
+
 /// A job of an event, as far as the acknowledgement depends on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobStanding {

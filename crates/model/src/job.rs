@@ -69,6 +69,16 @@ impl JobState {
         }
     }
 
+    /// Whether it is why others with its key wait.
+    pub fn holds_key(self) -> bool {
+        match self {
+            Self::Queued | Self::Running | Self::Retrying | Self::Held => true,
+            Self::Waiting | Self::Succeeded | Self::Failed | Self::Cancelled | Self::Returned => {
+                false
+            }
+        }
+    }
+
     /// Whether a person may ask for another attempt.
     pub fn is_retryable(self) -> bool {
         match self {
@@ -495,29 +505,34 @@ fn after_loss(
     }
 }
 
+/// A lease that ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostLease<'a> {
+    pub worker: &'a WorkerId,
+    /// What the job has used up, this loss included.
+    pub tries: Tries,
+    /// The step that was running, if one was.
+    pub interrupted: Option<usize>,
+    /// Whether the job belongs to a delivery.
+    pub is_delivered: bool,
+}
+
 /// Decides what becomes of a job whose lease ran out.
 ///
 /// As [`after_attempt`] with a lost worker; but while a broker still has the
 /// delivery the job is not this store's to repeat: whoever gets the delivery
 /// next decides, see [`crate::flow::resume`].
-pub fn after_lost_lease(
-    plan: &JobPlan,
-    tries: Tries,
-    worker: &WorkerId,
-    interrupted: Option<usize>,
-    roll: f64,
-    is_delivered: bool,
-) -> NextState {
+pub fn after_lost_lease(plan: &JobPlan, lost: &LostLease<'_>, roll: f64) -> NextState {
     let outcome = Outcome::Lost {
-        worker: worker.clone(),
+        worker: lost.worker.clone(),
     };
-    if is_delivered {
+    if lost.is_delivered {
         let summary = outcome.summary();
         return NextState::Returned {
             reason: format!("{summary}; its delivery is the broker's again"),
         };
     }
-    after_attempt(plan, tries, &outcome, interrupted, roll)
+    after_attempt(plan, lost.tries, &outcome, lost.interrupted, roll)
 }
 
 /// A job as history shows it.

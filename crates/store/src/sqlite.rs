@@ -19,6 +19,7 @@ mod lock;
 mod outbox;
 mod output;
 mod ports;
+mod resume;
 mod retention;
 mod revisions;
 mod rows;
@@ -203,6 +204,8 @@ struct Inner {
     readers: SqlitePool,
     /// Told when a job may have become ready.
     wake: Arc<Notify>,
+    /// Told when an outbox was given something.
+    outgoing: Arc<Notify>,
     counters: Arc<Counters>,
     /// The writer, which ends with the store.
     _tasks: JoinSet<()>,
@@ -244,6 +247,7 @@ impl SqliteStore {
         let mut conn = prepare(path, &connect).await?;
         expire_earlier_leases(path, &mut conn, options.clock.as_ref()).await?;
         let wake = Arc::new(Notify::new());
+        let outgoing = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
         let (sender, items) = mpsc::channel(PENDING);
         let settings = Settings {
@@ -253,6 +257,7 @@ impl SqliteStore {
             faults: options.faults,
             queue_limit: options.queue_limit,
             wake: Arc::clone(&wake),
+            outgoing: Arc::clone(&outgoing),
             counters: Arc::clone(&counters),
         };
         let mut tasks = JoinSet::new();
@@ -265,6 +270,7 @@ impl SqliteStore {
                 writer: sender,
                 readers: readers(path, options.deadline),
                 wake,
+                outgoing,
                 counters,
                 _tasks: tasks,
                 lock: Mutex::new(Some(lock)),
@@ -330,6 +336,7 @@ impl SqliteStore {
             closed.await.ok();
         }
         self.inner.wake.notify_waiters();
+        self.inner.outgoing.notify_waiters();
         drop(
             self.inner
                 .lock

@@ -15,11 +15,14 @@
 
 pub mod build;
 pub mod control;
+pub mod custody;
 pub mod history;
 pub mod intake;
+pub mod outbox;
 mod pages;
 pub mod queue;
 mod random;
+mod resume;
 mod stale;
 pub mod upkeep;
 
@@ -27,12 +30,13 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use model::{
     clock::{Clock, Timestamp},
+    custody::Custody,
     id::{DeadLetterId, JobId},
     job::{Job, JobPlan, JobState, Lease, NextState, Outcome},
     page::{DeadQuery, EventQuery, JobQuery, Position},
     ports::{
-        Accepted, DeadLetter, DeadLetterDraft, DeadState, Fenced, History, Intake, JobControl,
-        JobQueue, Judged, Recovered, Upkeep,
+        Accepted, Claimant, DeadLetter, DeadLetterDraft, DeadState, Fenced, History, Intake,
+        JobControl, JobQueue, Judged, Recovered, Upkeep, custody::JobCustody, outbox::Outbox,
     },
     verdict::{StoredVerdict, Verdict},
 };
@@ -43,13 +47,15 @@ use crate::clock::TestClock;
 /// Every fixture is made with this limit; one line is about it.
 pub const QUEUE_LIMIT: usize = 40;
 
-/// One fresh store behind its five ports.
+/// One fresh store behind its ports.
 pub struct Fixture {
     pub intake: Arc<dyn Intake>,
     pub queue: Arc<dyn JobQueue>,
     pub control: Arc<dyn JobControl>,
     pub history: Arc<dyn History>,
     pub upkeep: Arc<dyn Upkeep>,
+    pub custody: Arc<dyn JobCustody>,
+    pub outbox: Arc<dyn Outbox>,
     /// The clock that the store was given: [`TestClock::by_hand`].
     pub clock: Arc<TestClock>,
     /// What must live as long as the store, such as its directory.
@@ -59,14 +65,16 @@ pub struct Fixture {
 impl Fixture {
     pub fn new<S>(store: Arc<S>, clock: Arc<TestClock>, guard: impl Any + Send + Sync) -> Self
     where
-        S: Intake + JobQueue + JobControl + History + Upkeep + 'static,
+        S: Intake + JobQueue + JobControl + History + Upkeep + JobCustody + Outbox + 'static,
     {
         Self {
             intake: Arc::clone(&store) as Arc<dyn Intake>,
             queue: Arc::clone(&store) as Arc<dyn JobQueue>,
             control: Arc::clone(&store) as Arc<dyn JobControl>,
             history: Arc::clone(&store) as Arc<dyn History>,
-            upkeep: store,
+            upkeep: Arc::clone(&store) as Arc<dyn Upkeep>,
+            custody: Arc::clone(&store) as Arc<dyn JobCustody>,
+            outbox: store,
             clock,
             guard: Box::new(guard),
         }
@@ -92,17 +100,32 @@ impl Fixture {
         accepted.jobs.remove(0)
     }
 
+    /// As [`Fixture::give`], under the custody of a delivery.
+    async fn give_under(&self, custody: &Custody, id: &str, plan: JobPlan) -> JobId {
+        let mut accepted = self.accept_one(under(custody, id, self.now(), plan)).await;
+        assert_eq!(accepted.jobs.len(), 1, "one rule fires for `{id}`");
+        accepted.jobs.remove(0)
+    }
+
     /// Claims what can be had now.
     async fn claim(&self, max: usize) -> Vec<Lease> {
+        self.claim_as(&claimant("w1"), max).await
+    }
+
+    async fn claim_as(&self, who: &Claimant, max: usize) -> Vec<Lease> {
         self.queue
-            .claim(&claimant("w1"), max, LEASE, Duration::ZERO)
+            .claim(who, max, LEASE, Duration::ZERO)
             .await
             .unwrap()
     }
 
     /// Claims the job that must be the only one that can be had.
     async fn claim_only(&self, job: &JobId) -> Lease {
-        let mut leases = self.claim(100).await;
+        self.claim_only_as(&claimant("w1"), job).await
+    }
+
+    async fn claim_only_as(&self, who: &Claimant, job: &JobId) -> Lease {
+        let mut leases = self.claim_as(who, 100).await;
         let ids: Vec<&JobId> = leases.iter().map(|lease| &lease.id.job).collect();
         assert_eq!(ids, [job], "what can be claimed");
         leases.remove(0)
@@ -178,6 +201,14 @@ impl Fixture {
     }
 }
 
+/// An event for which one rule, `r`, fires, under the custody of a delivery.
+fn under(custody: &Custody, id: &str, accepted: Timestamp, plan: JobPlan) -> Judged {
+    Judged {
+        custody: custody.clone(),
+        ..judged(event(id, accepted), vec![fire("r", plan)])
+    }
+}
+
 fn all_jobs() -> JobQuery {
     JobQuery {
         event: None,
@@ -221,7 +252,8 @@ fn words(verdicts: &[StoredVerdict]) -> Vec<(&str, Verdict)> {
 }
 
 /// The whole list, given to another macro. The only place where a line is
-/// named; `contract_suite!` and [`LINES`] are made of it.
+/// named; `contract_suite!` and [`LINES`] are made of it. What deliveries and
+/// outboxes ask of other ports stands with their own lines.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! contract_lines {
@@ -259,6 +291,7 @@ macro_rules! contract_lines {
                 a_retried_job_waits_when_its_key_is_taken
                 retrying_a_job_closes_its_dead_letter
                 a_dead_letter_is_closed_once
+                the_same_bytes_again_are_one_open_letter
             }
             history {
                 pages_cover_a_list_without_gap_or_repeat_while_it_grows
@@ -273,6 +306,26 @@ macro_rules! contract_lines {
                 retention_removes_what_is_old_and_ended_in_small_steps
                 retention_keeps_what_an_open_job_needs
                 status_counts_what_is_there
+            }
+            custody {
+                a_job_of_a_delivery_is_claimed_by_its_worker_alone
+                a_lost_job_of_a_delivery_is_returned
+                a_job_taken_over_follows_its_on_lost
+                a_returned_job_is_resumed_when_its_delivery_comes_again
+                standing_shows_the_jobs_of_an_event_and_whose_they_are
+                a_parked_job_is_the_stores_and_survives_its_worker
+                giving_back_returns_what_does_not_run
+                the_deliveries_of_former_workers_are_given_back
+            }
+            outbox {
+                an_event_is_put_into_the_outbox_of_each_route_once
+                the_outbox_gives_events_in_order_of_acceptance
+                what_was_sent_is_not_given_again
+                what_cannot_be_sent_becomes_a_dead_letter_and_lets_the_next_pass
+                waiting_for_the_outbox_wakes_when_an_event_arrives
+                the_backlog_is_counted_for_each_sink
+                an_event_can_be_put_into_an_outbox_again
+                retention_keeps_what_a_sink_has_not_taken
             }
         }
     };

@@ -1,4 +1,4 @@
-//! The store in memory, behind all five ports.
+//! The store in memory, behind all its ports.
 //!
 //! It exists to test the engine without a disk, and to say what the ports
 //! mean: it passes the same contract suite as the real store. It is not a
@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use self::state::{Now, State};
 use crate::fault::FaultPlan;
 
-/// All five ports over one state in memory.
+/// All ports of a store over one state in memory.
 pub struct MemoryStore {
     shared: Arc<Shared>,
     faults: Arc<FaultPlan>,
@@ -39,7 +39,7 @@ pub struct MemoryStore {
 
 struct Shared {
     state: Mutex<State>,
-    /// Somebody may be able to claim a job now.
+    /// Somebody may be able to claim a job, or to send an event on.
     wake: Notify,
     clock: Arc<dyn Clock>,
     queue_limit: usize,

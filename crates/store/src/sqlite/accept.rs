@@ -9,8 +9,9 @@ use std::{
 };
 
 use model::{
+    custody::Custody,
     fault::FaultPoint,
-    flow::{self, Arrival, Existing},
+    flow::{self, Arrival, Existing, Flow, FlowState},
     id::{EventId, JobId},
     ports::{AcceptError, Accepted, DeadKind, DeadLetterDraft, Judged},
     verdict::Firing,
@@ -22,6 +23,8 @@ use super::{
     dead::{self, Letter},
     failure::Failure,
     firing::{Made, make},
+    outbox,
+    resume::{self, Returned},
     rows::{self, insert, list, severity_number, to_json},
     writer::Tx,
 };
@@ -58,6 +61,25 @@ impl Row {
             .decisions
             .iter()
             .filter(|decision| matches!(decision.firing, Firing::Fire(_)))
+            .count()
+    }
+
+    /// Those of its firings that take a place in the queue when their keys are
+    /// free.
+    fn would_open(&self) -> usize {
+        let new = FlowState {
+            job: None,
+            key_holder: None,
+        };
+        self.judged
+            .decisions
+            .iter()
+            .filter(
+                |decision| match flow::decide(&new, &decision.firing, &self.judged.custody) {
+                    Flow::Create { state, .. } => !state.is_ended(),
+                    Flow::Record { .. } => false,
+                },
+            )
             .count()
     }
 }
@@ -124,13 +146,14 @@ pub(crate) async fn run(
         .sum();
     // Far from the limit nothing must be known beforehand: the insertion
     // itself tells which ids are taken.
-    let mut known = if tx.state.open_jobs + firings > limit {
-        let known = look_up(tx.conn, all_ids(requests)).await?;
-        refuse_over_limit(requests, &known, tx.state.open_jobs, limit);
-        known
-    } else {
-        HashMap::new()
-    };
+    let mut known = HashMap::new();
+    let most = tx.state.open_jobs + tx.state.returned_jobs + firings;
+    if most > limit {
+        known = look_up(tx.conn, all_ids(requests)).await?;
+        let seqs: Vec<i64> = known.values().map(|it| it.seq).collect();
+        let returned = resume::returned(tx, &seqs).await?;
+        refuse_over_limit(requests, (&known, &returned), tx.state.open_jobs, limit);
+    }
     let admitted: Vec<&Row> = requests
         .iter()
         .filter(|request| request.answer.is_none())
@@ -140,6 +163,8 @@ pub(crate) async fn run(
         return Ok(0);
     }
     let (kept, repeated) = keep_new(tx, &admitted, &mut known).await?;
+    // What was accepted before comes before what is new, for its key too.
+    resume_returned(tx, &admitted, &known).await?;
     let mut made = make(tx, &kept).await?;
     let mut answers = Vec::with_capacity(admitted.len());
     let mut again: BTreeMap<i64, u64> = BTreeMap::new();
@@ -162,6 +187,7 @@ pub(crate) async fn run(
         made.jobs_of.insert(seq, jobs);
     }
     dead::insert(tx, &made.letters).await?;
+    outbox::fill(tx, &kept).await?;
     let answers: Vec<Accepted> = answers
         .into_iter()
         .map(|answer| answer.with_jobs(&made.jobs_of))
@@ -204,32 +230,72 @@ async fn look_up(
         .collect()
 }
 
-/// A request that would make jobs beyond the limit is refused; one that makes
-/// none is not.
+/// A request that would make jobs, or take up returned ones, beyond the limit
+/// is refused; one that does neither is not.
 fn refuse_over_limit(
     requests: &mut [Request],
-    known: &HashMap<EventId, Known>,
+    (known, returned): (&HashMap<EventId, Known>, &HashMap<i64, Vec<Returned>>),
     open: usize,
     limit: usize,
 ) {
     let mut open = open;
     let mut admitted: HashSet<EventId> = HashSet::new();
     for request in requests {
-        let mut new: HashSet<EventId> = HashSet::new();
+        let mut counted: HashSet<EventId> = HashSet::new();
         let mut jobs = 0;
+        let mut opened = 0;
         for row in &request.rows {
-            let is_known = known.contains_key(row.id()) || admitted.contains(row.id());
-            if !is_known && new.insert(row.id().clone()) {
-                jobs += row.firings();
+            let first = known.get(row.id());
+            let is_refused = first.is_some_and(|first| first.hash != row.hash);
+            if is_refused || admitted.contains(row.id()) || !counted.insert(row.id().clone()) {
+                continue;
+            }
+            match first {
+                Some(first) => {
+                    let custody = &row.judged.custody;
+                    let again = returned.get(&first.seq).map_or(&[][..], Vec::as_slice);
+                    jobs += again.len();
+                    opened += again.iter().filter(|job| job.would_open(custody)).count();
+                }
+                None => {
+                    jobs += row.firings();
+                    opened += row.would_open();
+                }
             }
         }
-        if jobs > 0 && open + jobs > limit {
+        if jobs > 0 && open + opened > limit {
             request.answer = Some(Err(AcceptError::QueueFull { limit }));
         } else {
-            open += jobs;
-            admitted.extend(new);
+            open += opened;
+            admitted.extend(counted);
         }
     }
+}
+
+/// Takes up the returned jobs of events that came again, each under the first
+/// delivery that brought it.
+async fn resume_returned(
+    tx: &mut Tx<'_>,
+    admitted: &[&Row],
+    known: &HashMap<EventId, Known>,
+) -> Result<(), Failure> {
+    if known.is_empty() || tx.state.returned_jobs == 0 {
+        return Ok(());
+    }
+    let mut again: BTreeMap<i64, &Custody> = BTreeMap::new();
+    for row in admitted {
+        if let Some(first) = known.get(row.id()).filter(|first| first.hash == row.hash) {
+            again.entry(first.seq).or_insert(&row.judged.custody);
+        }
+    }
+    let events: Vec<i64> = again.keys().copied().collect();
+    let returned = resume::returned(tx, &events).await?;
+    let jobs = returned
+        .into_iter()
+        .flat_map(|(event, jobs)| jobs.into_iter().map(move |job| (event, job)))
+        .filter_map(|(event, job)| Some((job, *again.get(&event)?)))
+        .collect();
+    resume::resume(tx, jobs).await
 }
 
 /// A row that was inserted, with the numbers that it got.

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use model::{
     clock::{BootTime, Timestamp},
     fault::FaultPoint,
-    id::{LeaseId, WorkerId},
+    id::LeaseId,
     job::{Lease, NextState, Tries},
-    ports::Renewed,
+    ports::{Claimant, Renewed},
 };
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::mpsc;
@@ -24,32 +24,50 @@ use super::{
 };
 
 /// Jobs that could run now: queued ones, and retrying ones that are due. A
-/// delay that was measured in another boot has passed.
-const READY: &str = "
-    SELECT seq FROM jobs WHERE state = 'queued'
-    UNION ALL
-    SELECT seq FROM jobs WHERE state = 'retrying' AND due_boot = ?1 AND due_until <= ?2
-    UNION ALL
-    SELECT seq FROM jobs WHERE state = 'retrying' AND (due_boot < ?1 OR due_boot > ?1)";
+/// delay that was measured in another boot has passed. `whose` narrows them
+/// down. SQLite would look at all retrying jobs to find those in order.
+fn ready(whose: &str) -> String {
+    const DUE: &str = "SELECT seq FROM jobs INDEXED BY jobs_due WHERE state = 'retrying'";
+    format!(
+        "SELECT seq FROM jobs WHERE state = 'queued'{whose}
+         UNION ALL {DUE} AND due_boot = ?1 AND due_until <= ?2{whose}
+         UNION ALL {DUE} AND due_boot < ?1{whose}
+         UNION ALL {DUE} AND due_boot > ?1{whose}"
+    )
+}
 
-/// Whether a job could run now, and otherwise how long until one is due.
+/// What a claimant may have: `?3` is its name when it may begin what belongs
+/// to its deliveries, and absent when it may not.
+const ITS: &str = " AND (delivery IS NULL OR delivery = ?3)";
+
+/// The name to look for among deliveries.
+pub(crate) fn delivered_to(who: &Claimant) -> Option<String> {
+    who.deliveries.then(|| who.worker.as_str().to_owned())
+}
+
+/// Whether `who` could have a job now, and otherwise how long until one of
+/// those that it may have is due.
 pub(crate) async fn outlook(
     conn: &mut SqliteConnection,
+    who: &Claimant,
     now: &BootTime,
 ) -> Result<Outlook, Failure> {
-    let sql = format!("SELECT EXISTS ({READY})");
+    let sql = format!("SELECT EXISTS ({})", ready(ITS));
     let is_ready: bool = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(now.boot.clone())
         .bind(now.millis)
+        .bind(delivered_to(who))
         .fetch_one(&mut *conn)
         .await?;
     if is_ready {
         return Ok(Outlook::Ready);
     }
     let due: Option<i64> = sqlx::query_scalar(
-        "SELECT min(due_until) FROM jobs WHERE state = 'retrying' AND due_boot = ?",
+        "SELECT min(due_until) FROM jobs INDEXED BY jobs_due
+         WHERE state = 'retrying' AND due_boot = ?1 AND (delivery IS NULL OR delivery = ?2)",
     )
     .bind(now.boot.clone())
+    .bind(delivered_to(who))
     .fetch_one(conn)
     .await?;
     let wait = due.map(|due| {
@@ -64,7 +82,8 @@ pub(crate) async fn oldest_ready(
     conn: &mut SqliteConnection,
     now: &BootTime,
 ) -> Result<Option<Timestamp>, Failure> {
-    let sql = format!("SELECT created FROM jobs WHERE seq = (SELECT min(seq) FROM ({READY}))");
+    let ready = ready("");
+    let sql = format!("SELECT created FROM jobs WHERE seq = (SELECT min(seq) FROM ({ready}))");
     let created: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(now.boot.clone())
         .bind(now.millis)
@@ -81,7 +100,7 @@ pub(crate) enum Outlook {
 
 /// See `JobQueue::claim`, without the waiting.
 pub(crate) struct Claim {
-    pub(crate) worker: WorkerId,
+    pub(crate) who: Claimant,
     pub(crate) max: usize,
     pub(crate) lease: Duration,
     /// Where leases go back to when nobody takes them.
@@ -168,10 +187,12 @@ impl Write for Claim {
     }
 
     async fn write(&self, tx: &mut Tx<'_>) -> Result<Claimed, Failure> {
-        let sql = format!("SELECT seq FROM ({READY}) ORDER BY seq LIMIT ?3");
+        let ready = ready(ITS);
+        let sql = format!("SELECT seq FROM ({ready}) ORDER BY seq LIMIT ?4");
         let ready: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(tx.now.boot.boot.clone())
             .bind(tx.now.boot.millis)
+            .bind(delivered_to(&self.who))
             .bind(rows::signed(self.max))
             .fetch_all(&mut *tx.conn)
             .await?;
@@ -190,7 +211,7 @@ impl Write for Claim {
                  due_wall = NULL, due_boot = NULL, due_until = NULL, cancel_by = NULL
              WHERE seq IN (SELECT value FROM json_each(?))",
         )
-        .bind(self.worker.as_str().to_owned())
+        .bind(self.who.worker.as_str().to_owned())
         .bind(end.boot)
         .bind(end.millis)
         .bind(now)

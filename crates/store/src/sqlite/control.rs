@@ -89,7 +89,7 @@ impl Write for Retry {
         };
         sqlx::query(
             "UPDATE jobs SET state = ?, reason = NULL, failed = 0, lost = 0, cancel_by = NULL,
-             finished = NULL WHERE seq = ?",
+             finished = NULL, delivery = NULL WHERE seq = ?",
         )
         .bind(next.as_str())
         .bind(job.seq)

@@ -9,6 +9,7 @@ use model::{
     page::{DeadQuery, Page},
     ports::{DeadKind, DeadLetter, DeadLetterDraft, DeadState},
 };
+use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
@@ -23,8 +24,10 @@ use super::{
 pub(crate) struct Letter {
     id: DeadLetterId,
     draft: DeadLetterDraft,
-    /// Of a refused event: at most one open letter for an id and a content.
+    /// Of the content of a refused event, or of bytes that are kept.
     hash: Option<Arc<[u8]>>,
+    /// A refused event: at most one open letter for an id and a content.
+    is_refused: bool,
 }
 
 impl Letter {
@@ -33,12 +36,14 @@ impl Letter {
             id: DeadLetterId::generate(),
             draft,
             hash: None,
+            is_refused: false,
         }
     }
 
     pub(crate) fn refused(draft: DeadLetterDraft, hash: Arc<[u8]>) -> Self {
         Self {
             hash: Some(hash),
+            is_refused: true,
             ..Self::new(draft)
         }
     }
@@ -60,12 +65,13 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, letters: &[Letter]) -> Result<(), Fa
                     raw,
                 },
             hash,
+            is_refused,
         } = letter;
         sqlx::query(
             "INSERT INTO dead_letters
                  (id, kind, state, created, event_id, rule, job_id, source, cause, hash, raw)
              SELECT ?1, ?2, 'open', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
-             WHERE ?9 IS NULL OR NOT EXISTS (
+             WHERE NOT ?11 OR NOT EXISTS (
                  SELECT 1 FROM dead_letters
                  WHERE event_id = ?4 AND hash = ?9 AND state = 'open' AND kind = ?2)",
         )
@@ -79,10 +85,40 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, letters: &[Letter]) -> Result<(), Fa
         .bind(cause.clone())
         .bind(hash.clone())
         .bind(raw.clone())
+        .bind(*is_refused)
         .execute(&mut *tx.conn)
         .await?;
     }
     Ok(())
+}
+
+/// Keeps a letter, unless an open one of its kind and source holds the same
+/// bytes: that one is the answer then.
+pub(crate) async fn keep(tx: &mut Tx<'_>, draft: DeadLetterDraft) -> Result<DeadLetterId, Failure> {
+    let hash: Option<Arc<[u8]>> = draft
+        .raw
+        .as_ref()
+        .map(|raw| Arc::from(&Sha256::digest(raw)[..]));
+    if let Some(hash) = &hash {
+        let open: Option<String> = sqlx::query_scalar(
+            "SELECT id FROM dead_letters
+             WHERE hash = ? AND state = 'open' AND kind = ? AND source = ?",
+        )
+        .bind(Arc::clone(hash))
+        .bind(draft.kind.as_str())
+        .bind(draft.source.clone())
+        .fetch_optional(&mut *tx.conn)
+        .await?;
+        if let Some(id) = open {
+            return parse(&id, "dead letter id");
+        }
+    }
+    let letter = Letter {
+        hash,
+        ..Letter::new(draft)
+    };
+    insert(tx, std::slice::from_ref(&letter)).await?;
+    Ok(letter.id)
 }
 
 /// Closes the open letters of a job that is tried again.
@@ -111,9 +147,7 @@ impl Write for Keep {
     type Answer = DeadLetterId;
 
     async fn write(&self, tx: &mut Tx<'_>) -> Result<DeadLetterId, Failure> {
-        let letter = Letter::new(self.0.clone());
-        insert(tx, std::slice::from_ref(&letter)).await?;
-        Ok(letter.id)
+        keep(tx, self.0.clone()).await
     }
 }
 

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use model::{
     fault::FaultPoint,
     id::{JobId, LeaseId, Principal, RuleName, WorkerId},
-    job::{JobPlan, NextState, Outcome, StepEnd, StepState, Tries, after_attempt},
+    job::{
+        JobPlan, JobState, LostLease, NextState, Outcome, StepEnd, StepState, Tries,
+        after_lost_lease,
+    },
     ports::{DeadKind, DeadLetterDraft, Fenced, Recovered},
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
@@ -84,7 +87,7 @@ pub(crate) struct Head {
 }
 
 pub(crate) const HEAD_COLUMNS: &str =
-    "seq, id, rule, key, attempt, failed, lost, cancel_by, state, worker, plan";
+    "seq, id, rule, key, attempt, failed, lost, cancel_by, state, worker, delivery, plan";
 
 impl Head {
     pub(crate) async fn of(conn: &mut SqliteConnection, seq: i64) -> Result<Self, Failure> {
@@ -221,6 +224,9 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, job: &Head, next: &NextState) -> Res
     }
     if state.is_ended() {
         tx.state.open_jobs = tx.state.open_jobs.saturating_sub(1);
+        if state == JobState::Returned {
+            tx.state.returned_jobs += 1;
+        }
         if let Some(key) = &job.key {
             keys::hand_on(tx, key).await?;
         }
@@ -230,7 +236,8 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, job: &Head, next: &NextState) -> Res
     Ok(())
 }
 
-async fn bury(tx: &mut Tx<'_>, job: &Head, cause: &str) -> Result<(), Failure> {
+/// Keeps the dead letter of a job that gave up.
+pub(crate) async fn bury(tx: &mut Tx<'_>, job: &Head, cause: &str) -> Result<(), Failure> {
     let (event, source): (String, String) = sqlx::query_as(
         "SELECT e.id, e.source FROM jobs j JOIN events e ON e.seq = j.event WHERE j.seq = ?",
     )
@@ -286,13 +293,18 @@ async fn record_loss(tx: &mut Tx<'_>, row: &SqliteRow, roll: f64) -> Result<Reco
     let job = Head::read(row)?;
     let worker: WorkerId = parse(row.try_get("worker")?, "worker id")?;
     let plan: JobPlan = from_json(row.try_get("plan")?, "plan of a job")?;
+    let delivery: Option<&str> = row.try_get("delivery")?;
     let outcome = Outcome::Lost {
         worker: worker.clone(),
     };
     let interrupted = running_step(tx.conn, &job).await?;
-    let tries = job.tries.after(&outcome);
-    let next =
-        after_attempt(&plan, tries, &outcome, interrupted, roll).heeding(job.cancel.as_ref());
+    let lost = LostLease {
+        worker: &worker,
+        tries: job.tries.after(&outcome),
+        interrupted,
+        is_delivered: delivery.is_some(),
+    };
+    let next = after_lost_lease(&plan, &lost, roll).heeding(job.cancel.as_ref());
     end_attempt(tx, &job, None, &outcome, &next).await?;
     Ok(Recovered {
         lease: LeaseId {

@@ -32,6 +32,7 @@ struct NewJob<'d> {
     key: Option<&'d str>,
     state: JobState,
     reason: String,
+    delivery: Option<String>,
     plan: String,
 }
 
@@ -68,6 +69,7 @@ struct About<'e> {
     n: i64,
     /// The job that the rule has already, with its row.
     job: Option<(i64, JobId)>,
+    custody: &'e Custody,
 }
 
 impl<'d> Made<'d> {
@@ -97,14 +99,27 @@ impl<'d> Made<'d> {
             }));
         }
         let (verdict, reason, job) = match (
-            flow::decide(&seen, &decision.firing, &Custody::Store),
+            flow::decide(&seen, &decision.firing, about.custody),
             &decision.firing,
         ) {
             (Flow::Create { state, reason }, Firing::Fire(plan)) => {
                 let seq = next_job();
                 let id = JobId::generate();
-                if let (Some(key), None) = (key, &seen.key_holder) {
+                if let Some(key) = key
+                    && state.holds_key()
+                {
                     self.holders.insert(key.to_owned(), id.clone());
+                }
+                if state == JobState::Failed {
+                    self.letters.push(Letter::new(DeadLetterDraft {
+                        kind: DeadKind::JobFailed,
+                        cause: reason.clone(),
+                        event_id: Some(about.id.clone()),
+                        rule: Some(decision.rule.clone()),
+                        job_id: Some(id.clone()),
+                        source: about.source.to_owned(),
+                        raw: None,
+                    }));
                 }
                 self.jobs_of.entry(about.seq).or_default().push(id.clone());
                 self.jobs.push(NewJob {
@@ -116,6 +131,7 @@ impl<'d> Made<'d> {
                     key,
                     state,
                     reason: reason.clone(),
+                    delivery: about.custody.worker().map(|it| it.as_str().to_owned()),
                     plan: to_json(plan),
                 });
                 (Verdict::Fired, reason, Some(seq))
@@ -172,6 +188,7 @@ pub(crate) async fn make<'r>(tx: &mut Tx<'_>, kept: &[Kept<'r>]) -> Result<Made<
                 revision: it.revision,
                 n: rows::signed(n),
                 job: None,
+                custody: &it.row.judged.custody,
             };
             made.carry_out(about, decision, || tx.state.next_job());
         }
@@ -185,9 +202,9 @@ async fn write(tx: &mut Tx<'_>, made: &Made<'_>) -> Result<(), Failure> {
     insert(
         tx.conn,
         (
-            "INSERT INTO jobs (seq, id, event, rule, revision, key, state, reason, created, plan)
-             VALUES",
-            10,
+            "INSERT INTO jobs (seq, id, event, rule, revision, key, state, reason, created,
+             finished, delivery, plan) VALUES",
+            12,
             "",
         ),
         &made.jobs,
@@ -202,6 +219,8 @@ async fn write(tx: &mut Tx<'_>, made: &Made<'_>) -> Result<(), Failure> {
                 .bind(job.state.as_str())
                 .bind((!job.reason.is_empty()).then(|| job.reason.clone()))
                 .bind(created)
+                .bind(job.state.is_ended().then_some(created))
+                .bind(job.delivery.clone())
                 .bind(job.plan.clone())
         },
     )
@@ -238,7 +257,7 @@ async fn write(tx: &mut Tx<'_>, made: &Made<'_>) -> Result<(), Failure> {
     .bind(last.seq)
     .execute(&mut *tx.conn)
     .await?;
-    tx.state.open_jobs += made.jobs.len();
+    tx.state.open_jobs += made.jobs.iter().filter(|job| !job.state.is_ended()).count();
     tx.effects.wake = true;
     Ok(())
 }
@@ -287,6 +306,7 @@ pub(crate) async fn refire(
         revision: tx.state.revision(tx.conn, revision).await?,
         n,
         job,
+        custody: &Custody::Store,
     };
     made.carry_out(about, decision, || tx.state.next_job());
     write(tx, &made).await?;

@@ -31,9 +31,9 @@ use super::{
     writer::{Item, Tx, Write},
 };
 
-/// A claim that waits looks again at least this often: a wake-up makes it
+/// A call that waits looks again at least this often: a wake-up makes it
 /// fast, this makes it right.
-const POLL: Duration = Duration::from_secs(1);
+pub(crate) const POLL: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl Intake for SqliteStore {
@@ -100,11 +100,11 @@ impl JobQueue for SqliteStore {
                 return Err(StoreError::Closed);
             }
             // Looking is a read: a worker that has nothing to do writes nothing.
-            let due_in = match self.outlook().await? {
+            let due_in = match self.outlook(who).await? {
                 Outlook::Ready if max > 0 => {
                     let leases = self
                         .write(Claim {
-                            worker: who.worker.clone(),
+                            who: who.clone(),
                             max,
                             lease,
                             back: self.inner.writer.downgrade(),
@@ -186,9 +186,9 @@ impl JobQueue for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn outlook(&self) -> Result<Outlook, StoreError> {
+    async fn outlook(&self, who: &Claimant) -> Result<Outlook, StoreError> {
         let now = self.inner.clock.0.boot();
-        self.read(async { claim::outlook(&mut *self.reader().await?, &now).await })
+        self.read(async { claim::outlook(&mut *self.reader().await?, who, &now).await })
             .await
     }
 

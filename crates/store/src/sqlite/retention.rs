@@ -76,7 +76,8 @@ async fn set_output(tx: &mut Tx<'_>, (job, attempt): (i64, i64), to: i64) -> Res
 }
 
 /// Events go with their verdicts, jobs, attempts, steps and output, by the
-/// foreign keys. One whose job has not ended stays whole.
+/// foreign keys. One whose job has not ended stays whole, and one that a sink
+/// has not taken.
 async fn events(tx: &mut Tx<'_>, prune: &Prune) -> Result<u64, Failure> {
     let cutoff = prune.cutoffs.events.as_millis();
     let end: Option<i64> =
@@ -92,7 +93,8 @@ async fn events(tx: &mut Tx<'_>, prune: &Prune) -> Result<u64, Failure> {
          WHERE seq <= ? AND accepted < ?
          AND NOT EXISTS (
              SELECT 1 FROM jobs WHERE jobs.event = events.seq
-             AND state NOT IN ('succeeded', 'failed', 'cancelled'))
+             AND state NOT IN ('succeeded', 'failed', 'cancelled', 'returned'))
+         AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.event = events.seq)
          ORDER BY seq LIMIT ?",
     )
     .bind(end)
@@ -104,8 +106,20 @@ async fn events(tx: &mut Tx<'_>, prune: &Prune) -> Result<u64, Failure> {
         return Ok(0);
     }
     let seqs: Vec<i64> = old.iter().map(|(seq, _)| *seq).collect();
+    let seqs = list(&seqs);
+    if tx.state.returned_jobs > 0 {
+        let returned: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM jobs
+             WHERE event IN (SELECT value FROM json_each(?)) AND +state = 'returned'",
+        )
+        .bind(seqs.clone())
+        .fetch_one(&mut *tx.conn)
+        .await?;
+        let gone: usize = unsigned(returned, "count of jobs")?;
+        tx.state.returned_jobs = tx.state.returned_jobs.saturating_sub(gone);
+    }
     sqlx::query("DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?))")
-        .bind(list(&seqs))
+        .bind(seqs)
         .execute(&mut *tx.conn)
         .await?;
     let minutes: Vec<i64> = old

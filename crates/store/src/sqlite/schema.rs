@@ -9,7 +9,10 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use super::failure::Failure;
 
 /// In order; the first brings an empty file to schema 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_spine.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_spine.sql"),
+    include_str!("../../migrations/sqlite/0002_custody.sql"),
+];
 
 /// Marks a file as ours: `Lari` in the header.
 pub(crate) const APPLICATION_ID: i64 = 0x4c61_7269;

@@ -14,6 +14,8 @@ use super::failure::Failure;
 pub(crate) struct State {
     /// Jobs that have not ended.
     pub(crate) open_jobs: usize,
+    /// Jobs that are `returned`: as many may come back.
+    pub(crate) returned_jobs: usize,
     last_event: i64,
     last_job: i64,
     revisions: HashMap<Revision, i64>,
@@ -24,14 +26,17 @@ const MOST_REVISIONS: usize = 64;
 
 impl State {
     pub(crate) async fn load(conn: &mut SqliteConnection) -> Result<Self, Failure> {
-        let open_jobs: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM jobs
-             WHERE state IN ('waiting', 'queued', 'running', 'retrying', 'held')",
+        let (open_jobs, returned_jobs): (i64, i64) = sqlx::query_as(
+            "SELECT
+                 (SELECT count(*) FROM jobs
+                  WHERE state IN ('waiting', 'queued', 'running', 'retrying', 'held')),
+                 (SELECT count(*) FROM jobs WHERE state = 'returned')",
         )
         .fetch_one(&mut *conn)
         .await?;
         let mut state = Self {
             open_jobs: usize::try_from(open_jobs).unwrap_or(0),
+            returned_jobs: usize::try_from(returned_jobs).unwrap_or(0),
             ..Self::default()
         };
         let last: Vec<(String, i64)> = sqlx::query_as(

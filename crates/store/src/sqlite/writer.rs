@@ -66,6 +66,8 @@ pub(crate) struct Effects {
     after: Vec<FaultPoint>,
     /// Whether a job may have become ready.
     pub(crate) wake: bool,
+    /// Whether an outbox was given something.
+    pub(crate) outgoing: bool,
 }
 
 impl Tx<'_> {
@@ -150,6 +152,7 @@ pub(crate) struct Settings {
     pub(crate) faults: Arc<dyn Faults>,
     pub(crate) queue_limit: usize,
     pub(crate) wake: Arc<Notify>,
+    pub(crate) outgoing: Arc<Notify>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -342,6 +345,9 @@ impl Writer {
         }
         if effects.wake {
             self.settings.wake.notify_waiters();
+        }
+        if effects.outgoing {
+            self.settings.outgoing.notify_waiters();
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use model::{
 use store::SqliteStore;
 use testkit::{
     TestClock,
-    contract::build::{LEASE, event, fire, judged, plan, worker},
+    contract::build::{LEASE, claimant, event, fire, judged, plan},
     disk::SmallDisk,
 };
 
@@ -196,7 +196,7 @@ async fn a_claim_that_nobody_takes_goes_back_to_the_queue() {
     let store = SqliteStore::open(&path, options).await.unwrap();
     let sent = judged(event("e1", clock.now()), vec![fire("r", plan())]);
     let job = store.accept(vec![sent]).await.unwrap()[0].jobs[0].clone();
-    let somebody = worker("w");
+    let somebody = claimant("w");
     tokio::select! {
         biased;
         () = faults.0.notified() => {}
@@ -288,7 +288,7 @@ async fn what_was_answered_is_there_after_the_end_of_the_process() {
     }
     let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
     let leases = store
-        .claim(&worker("w"), 100, LEASE, Duration::ZERO)
+        .claim(&claimant("w"), 100, LEASE, Duration::ZERO)
         .await
         .unwrap();
     assert_eq!(leases.len() as u64, expected);
@@ -304,7 +304,7 @@ async fn output_is_the_same_before_and_after_it_is_packed() {
     let sent = judged(event("e1", clock.now()), vec![fire("r", plan())]);
     store.accept(vec![sent]).await.unwrap();
     let lease: LeaseId = store
-        .claim(&worker("w"), 1, LEASE, Duration::ZERO)
+        .claim(&claimant("w"), 1, LEASE, Duration::ZERO)
         .await
         .unwrap()
         .remove(0)

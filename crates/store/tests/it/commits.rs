@@ -9,7 +9,7 @@ use model::{
 use store::{SqliteOptions, SqliteStore};
 use testkit::{
     TestClock,
-    contract::build::{LEASE, event, fire, judged, plan, worker},
+    contract::build::{LEASE, claimant, event, fire, judged, plan},
 };
 
 use super::options;
@@ -76,7 +76,7 @@ async fn callers_in_one_commit_are_refused_and_accepted_apart() {
     assert_eq!(status.jobs["queued"], 30);
     // One that ends makes room for one.
     let lease = store
-        .claim(&worker("w"), 1, LEASE, LEASE)
+        .claim(&claimant("w"), 1, LEASE, LEASE)
         .await
         .unwrap()
         .remove(0);

@@ -16,7 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use store::{OpenError, SqliteStore};
 use testkit::{
     TestClock,
-    contract::build::{LEASE, event, fire, judged, plan, worker},
+    contract::build::{LEASE, claimant, event, fire, judged, plan},
     disk::SmallDisk,
 };
 
@@ -166,7 +166,7 @@ async fn check_header(version: u32, application: u32, expect: &str) {
 
 #[tokio::test]
 async fn a_later_schema_and_another_programs_database_are_refused() {
-    check_header(99, 0x4c61_7269, "has schema 99, this version knows 1").await;
+    check_header(99, 0x4c61_7269, "has schema 99, this version knows 2").await;
     check_header(1, 0, "is a database of another program").await;
     check_header(1, 7, "is a database of another program").await;
 }
@@ -228,7 +228,7 @@ async fn a_closed_store_answers_closed_and_opens_again() {
         store.event(&sent.id).await,
         Err(StoreError::Closed)
     ));
-    let claimed = store.claim(&worker("w"), 1, LEASE, LEASE).await;
+    let claimed = store.claim(&claimant("w"), 1, LEASE, LEASE).await;
     assert!(matches!(claimed, Err(StoreError::Closed)));
     let again = SqliteStore::open(&path, options(&clock)).await.unwrap();
     assert_eq!(again.event(&sent.id).await.unwrap().unwrap().event, sent);
@@ -274,7 +274,7 @@ async fn leave_a_running_job(path: &Path, clock: &Arc<TestClock>) -> model::id::
         .await
         .unwrap();
     let leases = store
-        .claim(&worker("w"), 1, LEASE, Duration::ZERO)
+        .claim(&claimant("w"), 1, LEASE, Duration::ZERO)
         .await
         .unwrap();
     leases[0].id.job.clone()

@@ -4,13 +4,22 @@ use std::{io::Read, sync::Arc};
 
 use flate2::read::GzDecoder;
 use model::{
+    clock::Clock,
     job::{JobState, Outcome},
     page::{DeadQuery, Position},
-    ports::{DeadKind, History, Intake, OutputQuery, Upkeep},
+    ports::{
+        DeadKind, History, Intake, JobControl, JobQueue, Judged, OutputQuery, Upkeep,
+        custody::JobCustody, outbox::Outbox,
+    },
     verdict::Verdict,
 };
 use store::SqliteStore;
-use testkit::TestClock;
+use testkit::{
+    TestClock,
+    contract::build::{
+        LEASE, by, claimant, delivered, delivering, event, fire, judged, plan, sink,
+    },
+};
 
 use super::options;
 
@@ -64,6 +73,40 @@ async fn a_store_of_schema_1_is_opened_and_read() {
         limit: 10,
     };
     assert_eq!(store.dead_letters(&open).await.unwrap().items.len(), 1);
-    let again = testkit::contract::build::judged(event, vec![]);
+    let again = judged(event, vec![]);
     assert!(store.accept(vec![again]).await.unwrap()[0].duplicate);
+    assert_eq!(store.status().await.unwrap().schema, 2);
+    go_on(&store, &clock).await;
+    store.close().await;
+    SqliteStore::open(&path, options(&clock)).await.unwrap();
+}
+
+/// Old jobs are the store's, and what later schemas hold has its place.
+async fn go_on(store: &SqliteStore, clock: &TestClock) {
+    let bad = "bad".parse().unwrap();
+    let standing = store.standing(std::slice::from_ref(&bad)).await.unwrap();
+    let (_, jobs) = &standing[0];
+    assert_eq!(jobs[0].delivery, None);
+    store.retry(&jobs[0].job, &by("ann")).await.unwrap();
+    let wait = std::time::Duration::ZERO;
+    let leases = store.claim(&claimant("w"), 10, LEASE, wait).await.unwrap();
+    assert_eq!(leases.len(), 1);
+
+    let new = Judged {
+        custody: delivered("w"),
+        routes: vec![sink("bus")],
+        ..judged(event("new", clock.now()), vec![fire("r", plan())])
+    };
+    store.accept(vec![new]).await.unwrap();
+    assert!(store.put(&sink("bus"), &bad).await.unwrap());
+    let outgoing = store.pending(&sink("bus"), 0, 10, wait).await.unwrap();
+    let ids: Vec<&str> = outgoing.iter().map(|it| it.event.id.as_str()).collect();
+    assert_eq!(ids, ["new", "bad"]);
+    let none = store.claim(&claimant("w"), 10, LEASE, wait).await.unwrap();
+    assert_eq!(none, []);
+    let leases = store
+        .claim(&delivering("w"), 10, LEASE, wait)
+        .await
+        .unwrap();
+    assert_eq!(leases.len(), 1);
 }

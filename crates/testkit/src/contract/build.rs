@@ -6,7 +6,7 @@ use model::{
     clock::Timestamp,
     custody::Custody,
     event::{Event, Origin, Severity},
-    id::{LeaseId, Principal, Revision, RuleName, WorkerId},
+    id::{LeaseId, Principal, Revision, RuleName, SinkName, WorkerId},
     job::{
         Backoff, Exit, JobPlan, Lease, NextState, OnLost, Outcome, Retry, RetryPolicy, StepEnd,
         StepKind, StepPlan,
@@ -34,6 +34,34 @@ pub fn claimant(name: &str) -> Claimant {
         worker: worker(name),
         deliveries: false,
     }
+}
+
+/// A claimant that may begin the jobs of its deliveries.
+pub fn delivering(name: &str) -> Claimant {
+    Claimant {
+        deliveries: true,
+        ..claimant(name)
+    }
+}
+
+/// A delivery that this worker holds and nobody had before.
+pub fn delivered(worker_name: &str) -> Custody {
+    Custody::Broker {
+        worker: worker(worker_name),
+        taken_over: false,
+    }
+}
+
+/// A delivery that this worker holds and another had before.
+pub fn taken_over(worker_name: &str) -> Custody {
+    Custody::Broker {
+        worker: worker(worker_name),
+        taken_over: true,
+    }
+}
+
+pub fn sink(name: &str) -> SinkName {
+    name.parse().unwrap()
 }
 
 pub fn by(name: &str) -> Principal {

@@ -299,6 +299,71 @@ pub async fn retrying_a_job_closes_its_dead_letter(store: &Fixture) {
     assert_eq!(letter.closed.map(|(_, by)| by), Some(by("bob")));
 }
 
+pub async fn the_same_bytes_again_are_one_open_letter(store: &Fixture) {
+    let draft = DeadLetterDraft {
+        kind: DeadKind::Undecodable,
+        cause: "byte 3 is not JSON".to_owned(),
+        event_id: None,
+        rule: None,
+        job_id: None,
+        source: "fedora".to_owned(),
+        raw: Some(vec![0, 255, b'{', 0xe2, 0x9c]),
+    };
+    let first = store.keep_dead(draft.clone()).await;
+    store.clock.advance(Duration::from_secs(1));
+    for _ in 0..3 {
+        let again = DeadLetterDraft {
+            cause: "told in other words".to_owned(),
+            ..draft.clone()
+        };
+        assert_eq!(store.keep_dead(again).await, first);
+    }
+    let kept = store.dead(&first).await;
+    assert_eq!(kept.content, draft, "the first is what is kept");
+    assert_eq!(store.open_dead().await, [kept]);
+
+    // Other bytes, another source and another kind are letters of their own,
+    // and so is what has no bytes at all.
+    let others = [
+        DeadLetterDraft {
+            raw: Some(vec![0, 255, b'{', 0xe2]),
+            ..draft.clone()
+        },
+        DeadLetterDraft {
+            source: "centos".to_owned(),
+            ..draft.clone()
+        },
+        DeadLetterDraft {
+            kind: DeadKind::Unsendable,
+            ..draft.clone()
+        },
+        DeadLetterDraft {
+            raw: None,
+            ..draft.clone()
+        },
+        DeadLetterDraft {
+            raw: None,
+            ..draft.clone()
+        },
+    ];
+    let mut ids = vec![first.clone()];
+    for other in others {
+        let id = store.keep_dead(other).await;
+        assert!(!ids.contains(&id), "it is another letter");
+        ids.push(id);
+    }
+
+    // Once it is closed, the bytes are news again.
+    let closed = store
+        .control
+        .close_dead(&first, DeadState::Discarded, &by("ann"))
+        .await;
+    assert!(closed.unwrap());
+    let second = store.keep_dead(draft.clone()).await;
+    assert!(!ids.contains(&second));
+    assert_eq!(store.keep_dead(draft).await, second);
+}
+
 pub async fn a_dead_letter_is_closed_once(store: &Fixture) {
     let draft = DeadLetterDraft {
         kind: DeadKind::Undecodable,

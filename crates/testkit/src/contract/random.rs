@@ -1,7 +1,8 @@
-//! A long day of a store, from a seed: jobs of many keys come, are claimed,
-//! end in every way, are lost, cancelled and retried, in any order. After
-//! every step the keys are in order and no job runs twice; at the end every
-//! job has run to an end.
+//! A long day of a store, from a seed: jobs of many keys come, some of them
+//! with deliveries, are claimed, end in every way, are lost, cancelled and
+//! retried, parked, given back and taken up again, in any order. After every
+//! step the keys are in order and no job runs twice; at the end every job has
+//! run to an end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,15 +10,21 @@ use std::{
 };
 
 use model::{
-    id::JobId,
-    job::{Job, JobState, Lease, NextState, Outcome},
+    custody::{Custody, JobStanding},
+    flow::{self, ReturnedJob},
+    id::{EventId, JobId},
+    job::{Job, JobPlan, JobState, Lease, NextState, Outcome, StepState},
     ports::{Controlled, Fenced},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{
     Fixture, QUEUE_LIMIT,
-    build::{LEASE, by, end, failed, gave_up, held, ids, keyed, plan, retrying, steps, succeeded},
+    build::{
+        LEASE, by, claimant, delivered, delivering, end, failed, gave_up, held, ids, keyed, plan,
+        retrying, steps, succeeded, taken_over,
+    },
+    under,
 };
 
 const STEPS: usize = 120;
@@ -30,20 +37,33 @@ struct Day {
     held: Vec<Lease>,
     /// The highest attempt that was ever given, by job.
     attempts: BTreeMap<JobId, u32>,
-    /// Jobs that a person has had retried: they may run after later ones.
+    /// Jobs that a person has had retried, or that came again: they may run
+    /// after later ones.
     retried: BTreeSet<JobId>,
+    plans: BTreeMap<JobId, JobPlan>,
 }
 
 pub(super) async fn many_keys_interleaved(store: &Fixture, seed: u64) {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut day = Day::default();
     for step in 0..STEPS {
-        match dice.random_range(0..10) {
+        match dice.random_range(0..13) {
             0..=2 => arrive(store, &mut day, &mut dice, (seed, step)).await,
-            3..=5 => claim(store, &mut day, dice.random_range(1..4)).await,
+            3..=5 => {
+                let may_begin_delivered = dice.random_bool(0.7);
+                claim(
+                    store,
+                    &mut day,
+                    dice.random_range(1..4),
+                    may_begin_delivered,
+                )
+                .await;
+            }
             6..=7 => finish(store, &mut day, &mut dice).await,
             8 => lose_or_wait(store, &mut day, &mut dice).await,
-            _ => interfere(store, &mut day, &mut dice).await,
+            9 => interfere(store, &mut day, &mut dice).await,
+            10 => go_back(store, &day, &mut dice).await,
+            _ => come_again(store, &mut day, &mut dice).await,
         }
         check_keys(store, &day, (seed, step)).await;
     }
@@ -58,7 +78,8 @@ pub(super) async fn many_keys_interleaved(store: &Fixture, seed: u64) {
                 day.retried.insert(id.clone());
             }
         }
-        claim(store, &mut day, 100).await;
+        come_again_all(store, &mut day).await;
+        claim(store, &mut day, 100, true).await;
         for lease in std::mem::take(&mut day.held) {
             store.succeed(&lease).await;
         }
@@ -80,8 +101,118 @@ async fn arrive(store: &Fixture, day: &mut Day, dice: &mut StdRng, (seed, step):
     if dice.random_bool(0.2) {
         wanted.steps = steps(1, model::job::OnLost::Hold);
     }
-    day.jobs
-        .push(store.give(&format!("day-{seed}-{step}"), wanted).await);
+    let custody = match dice.random_range(0..5) {
+        0 | 1 => delivered("w1"),
+        2 => taken_over("w1"),
+        _ => Custody::Store,
+    };
+    let event = format!("day-{seed}-{step}");
+    let job = store.give_under(&custody, &event, wanted.clone()).await;
+    day.plans.insert(job.clone(), wanted);
+    day.jobs.push(job);
+}
+
+/// The delivery of a job goes back, or the store answers for it.
+async fn go_back(store: &Fixture, day: &Day, dice: &mut StdRng) {
+    if day.jobs.is_empty() {
+        return;
+    }
+    let id = &day.jobs[dice.random_range(0..day.jobs.len())];
+    let (before, event) = stands(store, id).await;
+    let events = [event];
+    if dice.random_bool(0.2) {
+        store.custody.park(&events).await.unwrap();
+        let (after, _) = stands(store, id).await;
+        assert_eq!(after.state, before.state, "parking changes no state");
+        assert!(after.delivery.is_none() || after.state.is_ended());
+        return;
+    }
+    let given = store.custody.give_back(&events, "it went back").await;
+    let is_idle = !before.state.is_ended() && before.state != JobState::Running;
+    let expect: &[JobId] = if is_idle && before.delivery.is_some() {
+        std::slice::from_ref(id)
+    } else {
+        &[]
+    };
+    assert_eq!(
+        given.unwrap(),
+        expect,
+        "giving back a job that is {before:?}"
+    );
+}
+
+async fn stands(store: &Fixture, id: &JobId) -> (JobStanding, EventId) {
+    let event = store.job(id).await.event_id;
+    let mut found = store
+        .custody
+        .standing(std::slice::from_ref(&event))
+        .await
+        .unwrap();
+    let (_, mut jobs) = found.remove(0);
+    (jobs.remove(0), event)
+}
+
+/// The event of a job comes again: what was returned is taken up.
+async fn come_again(store: &Fixture, day: &mut Day, dice: &mut StdRng) {
+    if day.jobs.is_empty() || open_jobs(store).await + 1 > QUEUE_LIMIT {
+        return;
+    }
+    let id = day.jobs[dice.random_range(0..day.jobs.len())].clone();
+    let custody = match dice.random_range(0..3) {
+        0 => delivered("w1"),
+        1 => taken_over("w1"),
+        _ => Custody::Store,
+    };
+    bring(store, day, &id, &custody).await;
+}
+
+/// Every job that was returned comes again, as far as there is room.
+async fn come_again_all(store: &Fixture, day: &mut Day) {
+    for id in day.jobs.clone() {
+        let is_returned = store.state(&id).await == JobState::Returned;
+        if is_returned && open_jobs(store).await < QUEUE_LIMIT {
+            bring(store, day, &id, &Custody::Store).await;
+        }
+    }
+}
+
+async fn bring(store: &Fixture, day: &mut Day, id: &JobId, custody: &Custody) {
+    let before = store.job(id).await;
+    let (stood, event) = stands(store, id).await;
+    let plan = &day.plans[id];
+    let mut expect = (before.state, stood.delivery);
+    if before.state == JobState::Returned {
+        let last = before.attempts.last();
+        let lost = last.and_then(|it| it.steps.iter().find(|it| it.state == StepState::Lost));
+        let returned = ReturnedJob {
+            next_step: before.next_step,
+            interrupted: lost.map(|step| step.index),
+            key_holder: holder(store, before.key.as_deref()).await,
+        };
+        let (state, _) = flow::resume(&returned, plan, custody);
+        expect = (state, custody.worker().cloned());
+        day.retried.insert(id.clone());
+    }
+    let again = under(custody, event.as_str(), store.now(), plan.clone());
+    let answer = store.accept_one(again).await;
+    assert!(answer.duplicate && !answer.conflict);
+    assert_eq!(answer.jobs, std::slice::from_ref(id));
+    let (after, _) = stands(store, id).await;
+    assert_eq!(
+        (after.state, after.delivery),
+        expect,
+        "{before:?} came again"
+    );
+}
+
+/// The job that has a key.
+async fn holder(store: &Fixture, key: Option<&str>) -> Option<JobId> {
+    let key = key?;
+    let jobs = store.all_jobs().await;
+    let mut holders = jobs
+        .into_iter()
+        .filter(|job| job.key.as_deref() == Some(key) && job.state.holds_key());
+    holders.next().map(|job| job.id)
 }
 
 async fn open_jobs(store: &Fixture) -> usize {
@@ -89,8 +220,15 @@ async fn open_jobs(store: &Fixture) -> usize {
     jobs.iter().filter(|job| !job.state.is_ended()).count()
 }
 
-async fn claim(store: &Fixture, day: &mut Day, max: usize) {
-    for lease in store.claim(max).await {
+async fn claim(store: &Fixture, day: &mut Day, max: usize, may_begin_delivered: bool) {
+    let who = if may_begin_delivered {
+        delivering("w1")
+    } else {
+        claimant("w1")
+    };
+    for lease in store.claim_as(&who, max).await {
+        let (stood, _) = stands(store, &lease.id.job).await;
+        assert!(may_begin_delivered || stood.delivery.is_none());
         let is_held = day.held.iter().any(|other| other.id.job == lease.id.job);
         assert!(!is_held, "{} is leased already", lease.id.job);
         let last = day.attempts.entry(lease.id.job.clone()).or_insert(0);

@@ -62,6 +62,7 @@ impl JobControl for MemoryStore {
             row.state = next;
             row.reason = None;
             row.tries = Tries::default();
+            row.delivery = None;
             row.finished = None;
             state.close_dead_of(job, by, now.wall);
             Controlled::Done(next)
@@ -96,6 +97,6 @@ impl JobControl for MemoryStore {
     async fn keep_dead(&self, letter: DeadLetterDraft) -> Result<DeadLetterId, StoreError> {
         self.enter().await?;
         let now = self.now();
-        Ok(self.lock().bury(letter, now.wall))
+        Ok(self.lock().keep_dead(letter, now.wall))
     }
 }

@@ -15,7 +15,7 @@ use model::{
 
 use super::{
     job::{AttemptRow, Due, JobRow},
-    state::{EventRow, State},
+    state::{EventRow, Place, State},
 };
 
 pub(super) fn dump(state: &State) -> String {
@@ -39,6 +39,7 @@ fn write_state(out: &mut String, state: &State) -> fmt::Result {
         jobs,
         job_seqs: _,
         dead,
+        outbox,
         revisions,
         accept_commits,
         accepted_events,
@@ -68,6 +69,12 @@ fn write_state(out: &mut String, state: &State) -> fmt::Result {
     writeln!(out, "dead letters {}", dead.len())?;
     for letter in dead.values() {
         write_letter(out, letter)?;
+    }
+    if !outbox.is_empty() {
+        writeln!(out, "outbox {}", outbox.len())?;
+    }
+    for Place { sink, event } in outbox.values() {
+        writeln!(out, "  {sink}  {event}")?;
     }
     Ok(())
 }
@@ -102,6 +109,7 @@ fn write_job(out: &mut String, job: &JobRow) -> fmt::Result {
         due,
         tries: Tries { failed, lost },
         cancel,
+        delivery,
         lease_end,
         attempts,
         created,
@@ -126,6 +134,9 @@ fn write_job(out: &mut String, job: &JobRow) -> fmt::Result {
     }
     if let Some(by) = cancel {
         write!(out, "  cancel asked by {by}")?;
+    }
+    if let Some(worker) = delivery {
+        write!(out, "  delivered to {worker}")?;
     }
     if lease_end.is_some() {
         write!(out, "  leased")?;

@@ -1,8 +1,11 @@
 //! Events in: see [`Intake`].
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use model::{
     clock::Timestamp,
+    custody::Custody,
     event::Event,
     fault::FaultPoint,
     flow::{self, Arrival, Existing},
@@ -28,7 +31,11 @@ impl Intake for MemoryStore {
         let answers = {
             let now = self.now();
             let mut state = self.lock();
-            let before = (state.queue_len() + most_jobs(&batch) > limit).then(|| state.clone());
+            let most = state.queue_len() + state.returned_len() + most_jobs(&batch);
+            let before = (most > limit).then(|| state.clone());
+            // What was accepted before comes before what is new, for its key
+            // too.
+            let resumed = resume_returned(&mut state, &batch, &now);
             let answers: Vec<Accepted> = batch
                 .into_iter()
                 .map(|judged| accept_one(&mut state, judged, &now))
@@ -37,7 +44,7 @@ impl Intake for MemoryStore {
                 .iter()
                 .any(|answer| !answer.duplicate && !answer.jobs.is_empty());
             if let Some(before) = before
-                && makes_jobs
+                && (makes_jobs || resumed > 0)
                 && state.queue_len() > limit
             {
                 *state = before;
@@ -67,7 +74,8 @@ impl Intake for MemoryStore {
             let Some(event) = state.event(event).map(|row| row.event.clone()) else {
                 return Ok(None);
             };
-            state.carry_out(&event, revision, decision, now.wall)
+            let under = (revision, &Custody::Store);
+            state.carry_out(&event, under, decision, now.wall)
         };
         self.shared.wake.notify_waiters();
         Ok(Some(made))
@@ -88,15 +96,10 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
         hash,
         revision,
         decisions,
-        custody: _,
-        routes: _,
+        custody,
+        routes,
     } = judged;
-    let existing = match state.event(&event.id) {
-        None => Existing::None,
-        Some(row) if row.hash == hash => Existing::Same,
-        Some(_) => Existing::Conflict,
-    };
-    match flow::arrival(existing) {
+    match flow::arrival(existing(state, &event.id, &hash)) {
         Arrival::Keep => {
             let seq = state.next_seq();
             state.event_seqs.insert(event.id.clone(), seq);
@@ -110,8 +113,13 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
             );
             let jobs = decisions
                 .iter()
-                .filter_map(|decision| state.carry_out(&event, &revision, decision, now.wall))
+                .filter_map(|decision| {
+                    state.carry_out(&event, (&revision, &custody), decision, now.wall)
+                })
                 .collect();
+            for sink in routes {
+                state.put(sink, event.id.clone());
+            }
             Accepted {
                 id: event.id,
                 duplicate: false,
@@ -141,6 +149,34 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
             }
         }
     }
+}
+
+fn existing(state: &State, id: &EventId, hash: &ContentHash) -> Existing {
+    match state.event(id) {
+        None => Existing::None,
+        Some(row) if row.hash == *hash => Existing::Same,
+        Some(_) => Existing::Conflict,
+    }
+}
+
+/// Takes up the returned jobs of events that came again, each under the first
+/// delivery that brought it, in the order in which they were accepted. Says
+/// how many.
+fn resume_returned(state: &mut State, batch: &[Judged], now: &Now) -> usize {
+    let mut jobs: BTreeMap<i64, &Custody> = BTreeMap::new();
+    for judged in batch {
+        let id = &judged.event.id;
+        if existing(state, id, &judged.hash) != Existing::Same {
+            continue;
+        }
+        for seq in state.returned_jobs_of(id) {
+            jobs.entry(seq).or_insert(&judged.custody);
+        }
+    }
+    for (seq, custody) in &jobs {
+        state.resume(*seq, custody, now.wall);
+    }
+    jobs.len()
 }
 
 /// Keeps a refused event, unless an open letter is about the same already.

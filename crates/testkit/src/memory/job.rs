@@ -10,6 +10,7 @@ use model::{
     id::{EventId, JobId, Principal, Revision, RuleName, WorkerId},
     job::{Attempt, JobPlan, JobState, Outcome, StepEnd, StepRecord, StepState, Tries},
     json::Object,
+    ports::Claimant,
 };
 
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct JobRow {
     pub(crate) due: Option<Due>,
     pub(crate) tries: Tries,
     pub(crate) cancel: Option<Principal>,
+    /// The worker whose delivery it belongs to; absent: the store answers.
+    pub(crate) delivery: Option<WorkerId>,
     /// When the lease of the last attempt ends; present while it runs.
     pub(crate) lease_end: Option<BootTime>,
     pub(crate) attempts: Vec<AttemptRow>,
@@ -53,9 +56,19 @@ impl JobRow {
         self.plan.key.as_deref()
     }
 
-    /// Whether this job is why others with its key wait.
-    pub(crate) fn holds_key(&self) -> bool {
-        !self.state.is_ended() && self.state != JobState::Waiting
+    /// Whether `who` may have it once it is runnable.
+    pub(crate) fn is_for(&self, who: &Claimant) -> bool {
+        match &self.delivery {
+            None => true,
+            Some(worker) => who.deliveries && *worker == who.worker,
+        }
+    }
+
+    /// Whether it can go back with its delivery: it has not ended and does not
+    /// run.
+    pub(crate) fn is_returnable(&self) -> bool {
+        let is_idle = !self.state.is_ended() && self.state != JobState::Running;
+        is_idle && self.delivery.is_some()
     }
 
     pub(crate) fn is_runnable(&self, now: &BootTime) -> bool {
@@ -160,12 +173,17 @@ impl JobRow {
 
     /// The step that runs now.
     pub(crate) fn running_step(&self) -> Option<usize> {
+        self.last_step(StepState::Running)
+    }
+
+    /// The step that was lost with the last attempt.
+    pub(crate) fn lost_step(&self) -> Option<usize> {
+        self.last_step(StepState::Lost)
+    }
+
+    fn last_step(&self, state: StepState) -> Option<usize> {
         let attempt = self.attempts.last()?;
-        let step = attempt
-            .record
-            .steps
-            .iter()
-            .find(|step| step.state == StepState::Running)?;
-        Some(step.index)
+        let mut steps = attempt.record.steps.iter();
+        steps.find(|step| step.state == state).map(|it| it.index)
     }
 }

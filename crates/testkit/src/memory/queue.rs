@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{
     fault::FaultPoint,
-    id::{LeaseId, WorkerId},
-    job::{Lease, NextState, Outcome, StepEnd, after_attempt},
+    id::LeaseId,
+    job::{Lease, LostLease, NextState, Outcome, StepEnd, after_lost_lease},
     ports::{Claimant, Fenced, JobQueue, Recovered, Renewed, StoreError},
 };
 use tokio::time::Instant;
@@ -39,12 +39,13 @@ impl JobQueue for MemoryStore {
             let is_worth_it = {
                 let now = self.now();
                 let state = self.lock();
-                state.jobs.values().any(|job| job.is_runnable(&now.boot))
+                let mut jobs = state.jobs.values().filter(|job| job.is_for(who));
+                jobs.any(|job| job.is_runnable(&now.boot))
             };
             if is_worth_it {
                 self.pass(FaultPoint::BeforeClaimCommit).await;
                 let now = self.now();
-                let leases = claim_now(&mut self.lock(), &who.worker, max, lease, &now);
+                let leases = claim_now(&mut self.lock(), who, max, lease, &now);
                 if !leases.is_empty() {
                     return Ok(leases);
                 }
@@ -53,7 +54,7 @@ impl JobQueue for MemoryStore {
             if rest.is_zero() {
                 return Ok(Vec::new());
             }
-            let pause = rest.min(POLL).min(self.until_next_due());
+            let pause = rest.min(POLL).min(self.until_next_due(who));
             tokio::select! {
                 () = woken => {}
                 () = tokio::time::sleep(pause) => {}
@@ -157,12 +158,14 @@ impl JobQueue for MemoryStore {
 }
 
 impl MemoryStore {
-    /// How long until a retry is due, on the clock as it runs.
-    fn until_next_due(&self) -> Duration {
+    /// How long until a retry that `who` may have is due, on the clock as it
+    /// runs.
+    fn until_next_due(&self, who: &Claimant) -> Duration {
         let now = self.now().boot;
         self.lock()
             .jobs
             .values()
+            .filter(|job| job.is_for(who))
             .filter_map(|job| job.due.as_ref())
             .map(|due| {
                 let millis = due.boot.millis.saturating_sub(now.millis);
@@ -175,7 +178,7 @@ impl MemoryStore {
 
 fn claim_now(
     state: &mut State,
-    worker: &WorkerId,
+    who: &Claimant,
     max: usize,
     lease: Duration,
     now: &Now,
@@ -183,14 +186,14 @@ fn claim_now(
     let ready: Vec<i64> = state
         .jobs
         .iter()
-        .filter(|(_, job)| job.is_runnable(&now.boot))
+        .filter(|(_, job)| job.is_for(who) && job.is_runnable(&now.boot))
         .map(|(seq, _)| *seq)
         .take(max)
         .collect();
     let mut leases = Vec::with_capacity(ready.len());
     for seq in ready {
         let job = state.jobs.get_mut(&seq).expect("it was found a moment ago");
-        job.begin_attempt(worker, now.boot.plus(lease), now.wall);
+        job.begin_attempt(&who.worker, now.boot.plus(lease), now.wall);
         let job = &state.jobs[&seq];
         let attempt = job.attempts.last().expect("it has just begun");
         let row = state.event(&job.event_id).expect("a job keeps its event");
@@ -235,9 +238,13 @@ fn record_loss(state: &mut State, lease: LeaseId, roll: f64, now: &Now) -> Recov
         worker: worker.clone(),
     };
     let interrupted = job.running_step();
-    let tries = job.tries.after(&outcome);
-    let next =
-        after_attempt(&job.plan, tries, &outcome, interrupted, roll).heeding(job.cancel.as_ref());
+    let lost = LostLease {
+        worker: &worker,
+        tries: job.tries.after(&outcome),
+        interrupted,
+        is_delivered: job.delivery.is_some(),
+    };
+    let next = after_lost_lease(&job.plan, &lost, roll).heeding(job.cancel.as_ref());
     let last = interrupted.map(|index| StepEnd {
         index,
         outcome: outcome.clone(),

@@ -11,7 +11,7 @@ use model::{
     custody::Custody,
     event::Event,
     flow::{self, Flow, FlowState},
-    id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName},
+    id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName, SinkName},
     job::{Job, JobPlan, JobState, NextState, Outcome, StepEnd, Tries},
     json::ContentHash,
     ports::{DeadKind, DeadLetter, DeadLetterDraft, DeadState, ProjectText},
@@ -37,6 +37,7 @@ pub(crate) struct State {
     pub(crate) jobs: BTreeMap<i64, JobRow>,
     pub(crate) job_seqs: HashMap<JobId, i64>,
     pub(crate) dead: BTreeMap<i64, DeadLetter>,
+    pub(crate) outbox: BTreeMap<i64, Place>,
     pub(crate) revisions: BTreeMap<String, ProjectText>,
     pub(crate) accept_commits: u64,
     pub(crate) accepted_events: u64,
@@ -47,6 +48,13 @@ pub(crate) struct EventRow {
     pub(crate) event: Event,
     pub(crate) hash: ContentHash,
     pub(crate) revision: Revision,
+}
+
+/// The place of an event in the line of a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) sink: SinkName,
+    pub(crate) event: EventId,
 }
 
 /// How an attempt ended, and what follows.
@@ -92,7 +100,7 @@ impl State {
     pub(crate) fn key_holder(&self, key: &str) -> Option<&JobId> {
         self.jobs
             .values()
-            .find(|job| job.key() == Some(key) && job.holds_key())
+            .find(|job| job.key() == Some(key) && job.state.holds_key())
             .map(|job| &job.id)
     }
 
@@ -125,11 +133,27 @@ impl State {
         id
     }
 
+    /// As [`State::bury`], unless an open letter of this kind and source holds
+    /// the same bytes: that one is the answer then.
+    pub(crate) fn keep_dead(&mut self, content: DeadLetterDraft, now: Timestamp) -> DeadLetterId {
+        let same = self.dead.values().find(|letter| {
+            letter.state == DeadState::Open
+                && letter.content.kind == content.kind
+                && letter.content.source == content.source
+                && letter.content.raw.is_some()
+                && letter.content.raw == content.raw
+        });
+        match same {
+            Some(letter) => letter.id.clone(),
+            None => self.bury(content, now),
+        }
+    }
+
     /// Carries out what a rule decided about an event that is kept.
     pub(crate) fn carry_out(
         &mut self,
         event: &Event,
-        revision: &Revision,
+        (revision, custody): (&Revision, &Custody),
         decision: &Decision,
         now: Timestamp,
     ) -> Option<JobId> {
@@ -144,26 +168,28 @@ impl State {
                 Firing::Fire(_) | Firing::Suppress { .. } | Firing::Error { .. } => None,
             },
         };
-        let (verdict, reason, job_id, made) =
-            match flow::decide(&seen, &decision.firing, &Custody::Store) {
-                Flow::Create { state, reason } => {
-                    let Firing::Fire(plan) = &decision.firing else {
-                        unreachable!("only a firing makes a job");
-                    };
-                    let made = self.create_job(
-                        event,
-                        revision,
-                        (&decision.rule, plan),
-                        (state, &reason, now),
-                    );
-                    (Verdict::Fired, reason, Some(made.clone()), Some(made))
+        let (verdict, reason, job_id, made) = match flow::decide(&seen, &decision.firing, custody) {
+            Flow::Create { state, reason } => {
+                let Firing::Fire(plan) = &decision.firing else {
+                    unreachable!("only a firing makes a job");
+                };
+                let made = self.create_job(
+                    event,
+                    (revision, custody),
+                    (&decision.rule, plan),
+                    (state, &reason, now),
+                );
+                if state == JobState::Failed {
+                    self.bury_job(&made, &reason, now);
                 }
-                Flow::Record {
-                    verdict,
-                    reason,
-                    job,
-                } => (verdict, reason, job, None),
-            };
+                (Verdict::Fired, reason, Some(made.clone()), Some(made))
+            }
+            Flow::Record {
+                verdict,
+                reason,
+                job,
+            } => (verdict, reason, job, None),
+        };
         if let Firing::Error { reason } = &decision.firing {
             self.bury(
                 DeadLetterDraft {
@@ -192,7 +218,7 @@ impl State {
     fn create_job(
         &mut self,
         event: &Event,
-        revision: &Revision,
+        (revision, custody): (&Revision, &Custody),
         (rule, plan): (&RuleName, &JobPlan),
         (state, reason, now): (JobState, &str, Timestamp),
     ) -> JobId {
@@ -214,11 +240,12 @@ impl State {
                 due: None,
                 tries: Tries::default(),
                 cancel: None,
+                delivery: custody.worker().cloned(),
                 lease_end: None,
                 attempts: Vec::new(),
                 created: now,
                 started: None,
-                finished: None,
+                finished: state.is_ended().then_some(now),
             },
         );
         id
@@ -276,7 +303,8 @@ impl State {
         }
     }
 
-    fn bury_job(&mut self, id: &JobId, cause: &str, now: Timestamp) {
+    /// Keeps the dead letter of a job that gave up.
+    pub(crate) fn bury_job(&mut self, id: &JobId, cause: &str, now: Timestamp) {
         let job = self.job(id).expect("the caller has found it");
         let source = self
             .event(&job.event_id)

@@ -11,7 +11,8 @@ use super::*;
 use crate::{
     TestClock,
     contract::build::{
-        LEASE, by, end, event, failed, fire, gave_up, judged, keyed, plan, steps, succeeded, worker,
+        LEASE, by, claimant, end, event, failed, fire, gave_up, judged, keyed, plan, steps,
+        succeeded,
     },
 };
 
@@ -53,7 +54,7 @@ async fn a_dead_process_changes_nothing_that_it_still_tries() {
     let batch = vec![judged(event("e1", clock.now()), vec![fire("r", plan())])];
     let job = store.accept(batch).await.unwrap()[0].jobs[0].clone();
     let leases = store
-        .claim(&worker("w1"), 1, LEASE, Duration::ZERO)
+        .claim(&claimant("w1"), 1, LEASE, Duration::ZERO)
         .await
         .unwrap();
     let last = end(0, succeeded());
@@ -78,7 +79,7 @@ async fn a_claim_waits_on_paused_time_until_a_retry_is_due() {
     let batch = vec![judged(event("e1", clock.now()), vec![fire("r", plan())])];
     store.accept(batch).await.unwrap();
     let leases = store
-        .claim(&worker("w1"), 1, LEASE, Duration::ZERO)
+        .claim(&claimant("w1"), 1, LEASE, Duration::ZERO)
         .await
         .unwrap();
     let next = NextState::Retrying {
@@ -93,7 +94,7 @@ async fn a_claim_waits_on_paused_time_until_a_retry_is_due() {
 
     let start = tokio::time::Instant::now();
     let again = store
-        .claim(&worker("w1"), 1, LEASE, Duration::from_secs(60))
+        .claim(&claimant("w1"), 1, LEASE, Duration::from_secs(60))
         .await
         .unwrap();
     assert_eq!(again[0].id.attempt, 2);
@@ -130,7 +131,7 @@ async fn the_dump_shows_everything_and_is_the_same_on_every_run() {
     ];
     store.accept(batch).await.unwrap();
     let leases = store
-        .claim(&worker("w1"), 10, LEASE, Duration::ZERO)
+        .claim(&claimant("w1"), 10, LEASE, Duration::ZERO)
         .await
         .unwrap();
     let first = &leases[0].id;

@@ -106,6 +106,10 @@ fn prune_events(state: &mut State, cutoffs: &Cutoffs, max: usize) -> u64 {
         .iter()
         .filter(|(_, row)| row.event.accepted < cutoffs.events)
         .filter(|(_, row)| {
+            let mut outgoing = state.outbox.values();
+            !outgoing.any(|place| place.event == row.event.id)
+        })
+        .filter(|(_, row)| {
             state
                 .jobs
                 .values()
