@@ -28,6 +28,25 @@ impl Ansible {
     }
 }
 
+/// The two ends of what Lariat is tested with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FedoraMessaging {
+    /// fedora-messaging 3.5.
+    Oldest,
+    Newest,
+}
+
+impl FedoraMessaging {
+    pub const ALL: [Self; 2] = [Self::Oldest, Self::Newest];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Oldest => "fedora-messaging-3.5",
+            Self::Newest => "fedora-messaging-newest",
+        }
+    }
+}
+
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -39,11 +58,26 @@ pub fn workspace() -> PathBuf {
 /// The `ansible-playbook` of a version. `None`, said on standard error, when
 /// it is not there; a panic in CI.
 pub fn ansible(version: Ansible) -> Option<PathBuf> {
-    let name = version.as_str();
+    program(version.as_str(), "ansible-playbook")
+}
+
+/// A Python that has fedora-messaging and the schemas of Bodhi, Pagure and
+/// Koji; the command `fedora-messaging` lies beside it. `None` as above.
+pub fn fedora_messaging(version: FedoraMessaging) -> Option<PathBuf> {
+    program(version.as_str(), "python")
+}
+
+/// The command of Loopabull 0.0.7. `None` as above.
+pub fn loopabull() -> Option<PathBuf> {
+    program("loopabull", "loopabull")
+}
+
+fn program(name: &str, program: &str) -> Option<PathBuf> {
     let path = workspace()
         .join("target/tools")
         .join(name)
-        .join("bin/ansible-playbook");
+        .join("bin")
+        .join(program);
     if path.is_file() {
         return Some(path);
     }

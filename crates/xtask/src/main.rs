@@ -36,7 +36,8 @@ enum Task {
     Demo,
     /// Installs what is missing, starts what is needed, runs every check and test
     Test {
-        /// Crash at 500 random moments instead of 60
+        /// Crash at 500 random moments instead of 60, break brokers for
+        /// longer, and run what takes minutes by nature
         #[arg(long)]
         full: bool,
     },

@@ -23,20 +23,36 @@ fn steps(timeline: &mut Timeline, full: bool) -> Result<()> {
     })?;
     check::steps(timeline)?;
     timeline.step("build the tests", || cargo_test(&["--no-run"], full))?;
+    // What takes whole servers down has the machine to itself.
+    let alone = ["crash_sweep", "chaos_"];
     timeline.step("run the tests", || {
-        cargo_test(&["--", "--skip", "crash_sweep"], full)
+        let skipped = alone.iter().flat_map(|name| ["--skip", name]);
+        cargo_test(&["--"].into_iter().chain(skipped).collect::<Vec<_>>(), full)
     })?;
     timeline.step("crash sweep", || {
         cargo_test(&["--test", "it", "crash_sweep", "--", "--nocapture"], full)
+    })?;
+    timeline.step("chaos", || {
+        let args = [
+            "--test",
+            "it",
+            "chaos_",
+            "--",
+            "--nocapture",
+            "--test-threads=1",
+        ];
+        cargo_test(&args, full)
     })
 }
 
 fn cargo_test(args: &[&str], full: bool) -> Result<()> {
-    let moments = if full { "500" } else { "60" };
+    let (moments, extent) = if full { ("500", "full") } else { ("60", "") };
     run_with(
         Command::new(env!("CARGO"))
             .args(["test", "--workspace", "--locked", "--quiet"])
             .args(args)
-            .env("LARIAT_SWEEP_MOMENTS", moments),
+            .env("LARIAT_SWEEP_MOMENTS", moments)
+            .env("LARIAT_CHAOS", extent)
+            .env("LARIAT_LONG", extent),
     )
 }
