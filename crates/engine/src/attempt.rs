@@ -319,10 +319,12 @@ impl Attempt {
             shared,
             hold,
             rule,
+            event,
             begun,
             ..
         } = self;
         shared.parts.faults.reach(FaultPoint::AfterFinish);
+        shared.changed(&event.id);
         AttemptFinished {
             lease: hold.id(),
             rule: &rule,

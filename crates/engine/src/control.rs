@@ -20,6 +20,7 @@ pub(crate) async fn cancel(
     let answer = control.cancel(job, by).await?;
     if let Controlled::Done(state) = &answer {
         CancelAsked { job, by: &by.0 }.emit();
+        shared.changed_somewhere();
         if *state == JobState::Running {
             // Not held here: its own worker hears of it when it renews.
             let _is_here = shared.held.cancel(job, by);
@@ -33,5 +34,7 @@ pub(crate) async fn retry(
     job: &JobId,
     by: &Principal,
 ) -> Result<Controlled, StoreError> {
-    shared.parts.control.retry(job, by).await
+    let answer = shared.parts.control.retry(job, by).await?;
+    shared.changed_somewhere();
+    Ok(answer)
 }

@@ -19,7 +19,7 @@ use model::{
 };
 use serde_json::Value;
 
-use crate::{engine::DeadRetry, intake, shared::Shared, tasks::caught};
+use crate::{control, engine::DeadRetry, intake, shared::Shared, tasks::caught};
 
 pub(crate) async fn retry(
     shared: &Shared,
@@ -36,7 +36,7 @@ pub(crate) async fn retry(
         DeadKind::JobFailed => Ok(retry_job(shared, &letter, by).await?),
         DeadKind::IdConflict => accept_again(shared, &letter, by).await,
         DeadKind::RuleError => Ok(fire_again(shared, &letter, by).await?),
-        DeadKind::Unsendable => Ok(not_retryable("not yet".to_owned())),
+        DeadKind::Unsendable => Ok(send_again(shared, &letter, by).await?),
         DeadKind::Undecodable => Ok(not_retryable(
             "the bytes are not an event; publish a corrected one and discard this".to_owned(),
         )),
@@ -83,7 +83,7 @@ async fn retry_job(
     let Some(job) = &letter.content.job_id else {
         return Ok(not_retryable("the letter names no job".to_owned()));
     };
-    match shared.parts.control.retry(job, by).await? {
+    match control::retry(shared, job, by).await? {
         Controlled::Done(_) => Ok(DeadRetry::Job(job.clone())),
         Controlled::WrongState(state) => Ok(not_retryable(wrong_state(state))),
         Controlled::NotFound => Ok(not_retryable("its job is no longer kept".to_owned())),
@@ -145,6 +145,30 @@ fn read_event(raw: &[u8]) -> Result<Event, Box<dyn Error>> {
         },
         ..event
     })
+}
+
+/// The event goes into the outbox of its sink once more. After a crash it may
+/// stand there twice; it has one id.
+async fn send_again(
+    shared: &Shared,
+    letter: &DeadLetter,
+    by: &Principal,
+) -> Result<DeadRetry, StoreError> {
+    let DeadLetterDraft {
+        event_id, source, ..
+    } = &letter.content;
+    let Some(event) = event_id else {
+        return Ok(not_retryable("the letter names no event".to_owned()));
+    };
+    let sinks = &shared.parts.sinks;
+    let Some(sink) = sinks.iter().find(|sink| sink.name().as_str() == source) else {
+        return Ok(not_retryable(format!("there is no sink `{source}` today")));
+    };
+    if !shared.parts.outbox.put(sink.name(), event).await? {
+        return Ok(not_retryable("its event is no longer kept".to_owned()));
+    }
+    close(shared, letter, by).await?;
+    Ok(DeadRetry::Sink(sink.name().clone()))
 }
 
 /// The rule as it is today judges the event again.

@@ -10,7 +10,7 @@ use model::{
     diagnostic::Diagnostic,
     event::EventDraft,
     fault::Faults,
-    id::{DeadLetterId, EventId, JobId, Principal, Revision, RuleName},
+    id::{DeadLetterId, EventId, JobId, Principal, Revision, RuleName, SinkName},
     ports::{
         AcceptError, Accepted, Action, Controlled, DeadState, History, Intake, JobControl,
         JobQueue, ProjectSource, StoreError, Upkeep,
@@ -24,11 +24,11 @@ use model::{
 use rules::{Checked, RuleSet};
 
 use crate::{
-    control, dead, explain, intake, lease, recovery, reload, retention,
+    control, dead, explain, intake, lease, outbox, recovery, reload, retention,
     settings::Settings,
     shared::Shared,
-    shutdown,
-    status::{self, Status},
+    shutdown, source,
+    status::{self, SinkReport, SourceReport, Status},
     worker,
 };
 
@@ -98,6 +98,8 @@ pub enum DeadRetry {
     Job(JobId),
     /// The refused event was accepted under an id of its own.
     Event(Accepted),
+    /// The event waits for this sink again.
+    Sink(SinkName),
     /// The rule says nothing about the event today, or has its job already.
     NothingFired,
     /// The letter is closed.
@@ -117,7 +119,8 @@ pub struct Engine {
 
 impl Engine {
     /// Reads and checks the project, keeps its revision, finds what an earlier
-    /// process left behind, and starts the workers.
+    /// process left behind, and starts the workers, the sinks
+    /// and the sources.
     pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
         let checked = reload::check(&parts)
             .await
@@ -130,13 +133,17 @@ impl Engine {
         let settings = parts.settings.clone().checked();
         let parts = EngineParts { settings, ..parts };
         reload::keep(&parts, &checked).await?;
-        let shared = Arc::new(Shared::new(parts, Arc::new(checked.rules)));
+        let (shared, sources) = Shared::new(parts, Arc::new(checked.rules));
+        let shared = Arc::new(shared);
         recovery::recover(&shared).await?;
+        recovery::give_back_of_others(&shared).await?;
         lease::start(&shared);
         recovery::start(&shared);
         retention::start(&shared);
         reload::preflight(&shared);
         worker::start(&shared);
+        outbox::start(&shared);
+        source::start(&shared, sources);
         Ok(Self { shared })
     }
 
@@ -206,12 +213,23 @@ impl Engine {
         status::status(&self.shared).await
     }
 
+    /// How each source stands.
+    pub fn sources(&self) -> Vec<SourceReport> {
+        status::sources(&self.shared)
+    }
+
+    /// How each sink stands, and what waits for it.
+    pub async fn sinks(&self) -> Result<Vec<SinkReport>, StoreError> {
+        status::sinks(&self.shared).await
+    }
+
     /// Whether events can be accepted now.
     pub async fn ready(&self) -> Result<(), NotReady> {
         status::ready(&self.shared).await
     }
 
-    /// Claims nothing more, lets running jobs end, and closes the store.
+    /// Takes nothing more from sources and claims nothing more, lets running
+    /// jobs end, settles their deliveries, and closes the store.
     /// Returns when that is done, or when [`Engine::stop`] was called.
     pub async fn drain(&self) {
         shutdown::drain(&self.shared).await;

@@ -13,6 +13,7 @@ use model::{
     id::EventId,
     json::ContentHash,
     ports::{AcceptError, Accepted, Judged, StoreError},
+    route::{Route, sinks_for},
 };
 use rules::RuleSet;
 
@@ -40,7 +41,8 @@ pub(crate) async fn publish(
     accept(shared, events).await
 }
 
-fn event(draft: EventDraft, source: &str, now: Timestamp) -> Event {
+/// The event that a draft becomes when it is accepted now.
+pub(crate) fn event(draft: EventDraft, source: &str, now: Timestamp) -> Event {
     let EventDraft {
         id,
         topic,
@@ -71,9 +73,22 @@ pub(crate) async fn accept(
     if events.is_empty() {
         return Ok(Vec::new());
     }
+    let judged: Result<Vec<Judged>, Box<Unjudged>> =
+        judge(shared, events).await.into_iter().collect();
+    let judged = judged.map_err(|_unjudged| {
+        AcceptError::Store(StoreError::Failed(
+            "the rules could not be applied to an event".into(),
+        ))
+    })?;
+    commit(shared, judged).await
+}
+
+/// Hands judged events to the store.
+pub(crate) async fn commit(
+    shared: &Shared,
+    judged: Vec<Judged>,
+) -> Result<Vec<Accepted>, AcceptError> {
     let started = shared.parts.clock.boot();
-    let rules = shared.rules.load_full();
-    let judged = judge_all(rules, events).await?;
     let accepted = shared.parts.intake.accept(judged).await?;
     let made = accepted.iter().filter(|one| !one.duplicate);
     EventsAccepted {
@@ -86,42 +101,58 @@ pub(crate) async fn accept(
     Ok(accepted)
 }
 
-async fn judge_all(rules: Arc<RuleSet>, events: Vec<Event>) -> Result<Vec<Judged>, AcceptError> {
-    let single = match events.as_slice() {
-        [only] => Some(only.id.clone()),
-        _ => None,
-    };
-    let is_large = events.len() > JUDGED_IN_PLACE;
-    let judging = move || -> Vec<Judged> {
-        events
-            .into_iter()
-            .map(|event| judge(&rules, event))
-            .collect()
-    };
-    let judged = if is_large {
-        tasks::blocking(judging).await
-    } else {
-        tasks::caught(async { judging() }).await
-    };
-    judged.map_err(|panicked| {
-        JudgingPanicked {
-            event: single.as_ref(),
-            panicked: &panicked,
-        }
-        .emit();
-        AcceptError::Store(StoreError::Failed(
-            "the rules could not be applied to an event".into(),
-        ))
-    })
+/// An event whose judging panicked.
+#[derive(Debug)]
+pub(crate) struct Unjudged {
+    pub(crate) event: Event,
+    pub(crate) why: String,
 }
 
-fn judge(rules: &RuleSet, event: Event) -> Judged {
-    Judged {
-        hash: ContentHash::of(event.topic.as_str(), &event.body),
-        revision: rules.revision().clone(),
-        decisions: rules.judge(&event),
-        custody: Custody::Store,
-        routes: Vec::new(),
-        event,
+/// Applies the rules in force and the routes to each event. One that makes
+/// the rules panic is given back and spoils no other.
+pub(crate) async fn judge(
+    shared: &Shared,
+    events: Vec<Event>,
+) -> Vec<Result<Judged, Box<Unjudged>>> {
+    let rules = shared.rules.load_full();
+    let routes = Arc::clone(&shared.routes);
+    let is_large = events.len() > JUDGED_IN_PLACE;
+    let judging = move || -> Vec<Result<Judged, Box<Unjudged>>> {
+        events
+            .into_iter()
+            .map(|event| judge_one(&rules, &routes, event))
+            .collect()
+    };
+    if !is_large {
+        return judging();
+    }
+    match tasks::blocking(judging).await {
+        Ok(judged) => judged,
+        // Panics are caught above: the runtime ends, and nothing is judged.
+        Err(_ending) => std::future::pending().await,
+    }
+}
+
+fn judge_one(rules: &RuleSet, routes: &[Route], event: Event) -> Result<Judged, Box<Unjudged>> {
+    match tasks::caught_here(|| rules.judge(&event)) {
+        Ok(decisions) => Ok(Judged {
+            hash: ContentHash::of(event.topic.as_str(), &event.body),
+            revision: rules.revision().clone(),
+            decisions,
+            custody: Custody::Store,
+            routes: sinks_for(routes, &event),
+            event,
+        }),
+        Err(panicked) => {
+            JudgingPanicked {
+                event: &event.id,
+                panicked: &panicked,
+            }
+            .emit();
+            Err(Box::new(Unjudged {
+                why: format!("the rules could not be applied to it: {}", panicked.message),
+                event,
+            }))
+        }
     }
 }

@@ -16,7 +16,8 @@ use std::{
 use model::{
     action::Stop,
     clock::{BootTime, Clock},
-    id::{JobId, LeaseId, Principal},
+    id::{EventId, JobId, LeaseId, Principal},
+    job::Lease,
     ports::{Renewed, StoreError},
 };
 use tokio::sync::watch;
@@ -43,11 +44,22 @@ pub(crate) fn between(start: &BootTime, end: &BootTime) -> Duration {
 /// What a running attempt is told from outside.
 #[derive(Debug)]
 struct Steering {
+    event: EventId,
     stop: watch::Sender<Option<Stop>>,
     deadline: watch::Sender<BootTime>,
 }
 
 impl Steering {
+    /// The lease is gone, which nothing outweighs: what ends politely for
+    /// another reason is to end at once.
+    fn lose(&self) {
+        self.stop.send_if_modified(|stop| {
+            let is_new = *stop != Some(Stop::LeaseLost);
+            *stop = Some(Stop::LeaseLost);
+            is_new
+        });
+    }
+
     /// The first reason to stop stays the reason.
     fn stop(&self, why: Stop) {
         self.stop.send_if_modified(|stop| {
@@ -76,8 +88,10 @@ impl Held {
     }
 
     /// Holds a lease until the answer is released or dropped.
-    pub(crate) fn hold(self: &Arc<Self>, id: LeaseId, deadline: BootTime) -> Hold {
+    pub(crate) fn hold(self: &Arc<Self>, lease: &Lease, deadline: BootTime) -> Hold {
+        let id = lease.id.clone();
         let steering = Arc::new(Steering {
+            event: lease.event.id.clone(),
             stop: watch::Sender::new(None),
             deadline: watch::Sender::new(deadline),
         });
@@ -107,9 +121,24 @@ impl Held {
         let leases = self.leases();
         let found = leases.get(id);
         if let Some(steering) = found {
-            steering.stop(Stop::LeaseLost);
+            steering.lose();
         }
         found.is_some()
+    }
+
+    /// Tells the attempts of these events that their leases are as good as
+    /// gone: they may not run on. The answer names those that did run.
+    pub(crate) fn lose_events(&self, is_meant: impl Fn(&EventId) -> bool) -> Vec<LeaseId> {
+        let leases = self.leases();
+        let meant = leases.iter().filter(|(_, steering)| {
+            is_meant(&steering.event) && *steering.stop.borrow() != Some(Stop::LeaseLost)
+        });
+        meant
+            .map(|(id, steering)| {
+                steering.lose();
+                id.clone()
+            })
+            .collect()
     }
 
     /// The leases that are worth renewing.
@@ -178,12 +207,12 @@ impl Hold {
                 Ok(()) = deadline.changed() => {}
             }
         }
-        self.steering.stop(Stop::LeaseLost);
+        self.steering.lose();
     }
 
     /// Marks the lease as gone: the store said so.
     pub(crate) fn lose(&self) {
-        self.steering.stop(Stop::LeaseLost);
+        self.steering.lose();
     }
 }
 

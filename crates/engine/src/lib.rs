@@ -3,17 +3,21 @@
 //!
 //! The engine knows the ports of `model` and the rules, and nothing of a
 //! database, a socket or a child process. Where to look: `intake.rs` for an
-//! event's way in, `worker.rs` and `attempt.rs` for a job's way through,
+//! event's way in over HTTP and `source.rs` for its way in from a broker,
+//! `custody.rs` for what a broker holds until it is done, `outbox.rs` for
+//! what goes on to sinks, `worker.rs` and `attempt.rs` for a job's way through,
 //! `lease.rs` for what keeps two workers apart, `recovery.rs` for everything
 //! that a crash leaves behind.
 
 mod attempt;
 mod control;
+mod custody;
 mod dead;
 mod engine;
 mod explain;
 mod intake;
 mod lease;
+mod outbox;
 mod output;
 mod recovery;
 mod reload;
@@ -22,6 +26,7 @@ mod revisions;
 mod settings;
 mod shared;
 mod shutdown;
+mod source;
 mod status;
 mod tasks;
 mod telemetry;
@@ -29,4 +34,4 @@ mod worker;
 
 pub use engine::{DeadRetry, Engine, EngineParts, NotReady, ReloadError, Reloaded, StartError};
 pub use settings::{Retention, Settings};
-pub use status::{Status, StoreReport, WorkerReport};
+pub use status::{BacklogReport, SinkReport, SourceReport, Status, StoreReport, WorkerReport};

@@ -26,9 +26,27 @@ pub(crate) async fn recover(shared: &Shared) -> Result<usize, StoreError> {
             // Our own, after this process slept through its lease.
             shared.held.lose(&one.lease);
         }
+        if !recovered.is_empty() {
+            shared.changed_somewhere();
+        }
         total += recovered.len();
         if recovered.len() < STEP {
             return Ok(total);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Gives back what processes before this one held for brokers: whoever gets
+/// the deliveries next decides about them.
+pub(crate) async fn give_back_of_others(shared: &Shared) -> Result<(), StoreError> {
+    let parts = &shared.parts;
+    let worker = &parts.settings.worker;
+    loop {
+        let why = "its process is gone; its delivery is the broker's again";
+        let given = parts.custody.give_back_of_others(worker, STEP, why).await?;
+        if given < STEP {
+            return Ok(());
         }
         tokio::task::yield_now().await;
     }

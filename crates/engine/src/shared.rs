@@ -8,13 +8,22 @@ use arc_swap::ArcSwap;
 use model::{
     clock::Timestamp,
     diagnostic::Diagnostic,
+    id::{EventId, SourceName},
     job::StepKind,
     ports::{Action, StoreError},
+    route::Route,
 };
 use rules::RuleSet;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 
-use crate::{engine::EngineParts, lease::Held, revisions::Revisions, tasks::Tasks};
+use crate::{
+    engine::EngineParts,
+    lease::Held,
+    outbox::Sender,
+    revisions::Revisions,
+    source::{self, Feed},
+    tasks::Tasks,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -31,6 +40,11 @@ pub(crate) struct Shared {
     /// The jobs that run here.
     pub(crate) held: Arc<Held>,
     pub(crate) tasks: Tasks,
+    pub(crate) routes: Arc<[Route]>,
+    pub(crate) feeds: Vec<Arc<Feed>>,
+    pub(crate) senders: Vec<Arc<Sender>>,
+    /// Held by a claim, and by whoever must not have a job begun meanwhile.
+    pub(crate) begins: Semaphore,
     pub(crate) phase: watch::Sender<Phase>,
     /// One reload at a time.
     pub(crate) reloading: Mutex<()>,
@@ -42,9 +56,16 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(parts: EngineParts, rules: Arc<RuleSet>) -> Self {
+    /// With what the tasks of the sources begin with.
+    pub(crate) fn new(parts: EngineParts, rules: Arc<RuleSet>) -> (Self, Vec<source::Start>) {
         let started = parts.clock.now();
-        Self {
+        let (feeds, starts) = source::feeds(&parts.sources, &parts.settings.worker);
+        let senders = parts.sinks.iter().map(Sender::new).collect();
+        let shared = Self {
+            routes: parts.routes.clone().into(),
+            feeds,
+            senders,
+            begins: Semaphore::new(1),
             parts,
             rules: ArcSwap::new(rules),
             revisions: Revisions::default(),
@@ -55,6 +76,32 @@ impl Shared {
             recover_now: Notify::new(),
             notices: ArcSwap::default(),
             started,
+        };
+        (shared, starts)
+    }
+
+    pub(crate) fn feed(&self, name: &SourceName) -> Option<&Arc<Feed>> {
+        self.feeds.iter().find(|feed| feed.source.name() == name)
+    }
+
+    /// Whether jobs of deliveries may be begun now.
+    pub(crate) fn may_begin_deliveries(&self) -> bool {
+        let now = self.parts.clock.boot();
+        let mut custodies = self.feeds.iter().filter_map(|feed| feed.custody.as_ref());
+        custodies.all(|custody| custody.may_begin(&now))
+    }
+
+    /// A job of an event has changed: its delivery may be due.
+    pub(crate) fn changed(&self, event: &EventId) {
+        for custody in self.feeds.iter().filter_map(|feed| feed.custody.as_ref()) {
+            custody.changed(event);
+        }
+    }
+
+    /// Some jobs have changed, and it is not known of which events.
+    pub(crate) fn changed_somewhere(&self) {
+        for custody in self.feeds.iter().filter_map(|feed| feed.custody.as_ref()) {
+            custody.changed_somewhere();
         }
     }
 

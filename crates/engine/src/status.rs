@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use model::{
     clock::Timestamp,
     diagnostic::Diagnostic,
-    id::{Revision, WorkerId},
-    ports::{StoreError, StoreStatus},
+    id::{Revision, SinkName, SourceName, WorkerId},
+    link::{AckMode, LinkStatus},
+    ports::{StoreError, StoreStatus, outbox::Backlog},
 };
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ pub struct Status {
     pub rules: usize,
     pub worker: WorkerReport,
     pub store: StoreReport,
+    pub sources: Vec<SourceReport>,
+    pub sinks: Vec<SinkReport>,
     /// What the actions miss here, and how to get it.
     pub notices: Vec<Diagnostic>,
 }
@@ -39,6 +42,34 @@ pub struct WorkerReport {
     pub concurrency: usize,
     /// Jobs that run now.
     pub running: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceReport {
+    pub name: SourceName,
+    pub kind: &'static str,
+    pub ack: AckMode,
+    pub link: LinkStatus,
+    /// Deliveries that are not acknowledged yet.
+    pub held: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SinkReport {
+    pub name: SinkName,
+    pub kind: &'static str,
+    pub link: LinkStatus,
+    pub backlog: BacklogReport,
+    /// Why the first of them was not taken, when it was tried.
+    pub trouble: Option<String>,
+}
+
+/// What waits for a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct BacklogReport {
+    pub events: u64,
+    /// When the oldest of them was accepted.
+    pub oldest: Option<Timestamp>,
 }
 
 /// [`StoreStatus`] with the names of the API.
@@ -82,6 +113,37 @@ impl From<StoreStatus> for StoreReport {
     }
 }
 
+pub(crate) fn sources(shared: &Shared) -> Vec<SourceReport> {
+    let feeds = shared.feeds.iter();
+    feeds
+        .map(|feed| SourceReport {
+            name: feed.source.name().clone(),
+            kind: feed.source.kind(),
+            ack: feed.source.terms().ack,
+            link: feed.source.status(),
+            held: feed.held(),
+        })
+        .collect()
+}
+
+pub(crate) async fn sinks(shared: &Shared) -> Result<Vec<SinkReport>, StoreError> {
+    let mut backlog = shared.parts.outbox.backlog().await?;
+    let senders = shared.senders.iter();
+    Ok(senders
+        .map(|sender| {
+            let waits = backlog.remove(sender.sink.name()).unwrap_or_default();
+            let Backlog { events, oldest } = waits;
+            SinkReport {
+                name: sender.sink.name().clone(),
+                kind: sender.sink.kind(),
+                link: sender.sink.status(),
+                backlog: BacklogReport { events, oldest },
+                trouble: sender.trouble(),
+            }
+        })
+        .collect())
+}
+
 pub(crate) async fn status(shared: &Shared) -> Result<Status, StoreError> {
     let parts = &shared.parts;
     let store = parts.upkeep.status().await?;
@@ -98,6 +160,8 @@ pub(crate) async fn status(shared: &Shared) -> Result<Status, StoreError> {
             running: shared.held.len(),
         },
         store: store.into(),
+        sources: sources(shared),
+        sinks: sinks(shared).await?,
         notices: shared.notices.load().as_ref().clone(),
     })
 }

@@ -24,6 +24,9 @@ pub(crate) enum Policy {
     CutAfterDrain,
     /// Draining waits for it; only stopping cuts it.
     AwaitOnDrain,
+    /// Runs on until the awaited ones have ended, is told to finish then (see
+    /// [`Tasks::finish`]) and waited for.
+    FinishLast,
 }
 
 /// What a task is called in the log.
@@ -45,7 +48,10 @@ pub(crate) struct Panicked {
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
     awaited: TaskTracker,
+    finishing: TaskTracker,
     background: TaskTracker,
+    /// Tells what finishes after the awaited ones that they have ended.
+    finish: CancellationToken,
     /// Cut what runs on while draining.
     drained: CancellationToken,
     stopped: CancellationToken,
@@ -56,6 +62,7 @@ impl Tasks {
         let (tracker, cut) = match task.policy {
             Policy::CutAfterDrain => (&self.background, self.drained.clone()),
             Policy::AwaitOnDrain => (&self.awaited, self.stopped.clone()),
+            Policy::FinishLast => (&self.finishing, self.stopped.clone()),
         };
         let guarded = async move {
             if let Some(Err(panicked)) = cut.run_until_cancelled(caught(future)).await {
@@ -90,25 +97,42 @@ impl Tasks {
         });
     }
 
-    /// Waits until every awaited task has ended, or the engine was stopped.
-    pub(crate) async fn drain(&self) {
+    /// Cancelled when a task of policy `FinishLast` is to finish.
+    pub(crate) fn finish(&self) -> CancellationToken {
+        self.finish.clone()
+    }
+
+    /// Waits until every awaited task has ended and what comes after them has
+    /// finished, or the engine was stopped: then the answer is `false`.
+    pub(crate) async fn drain(&self) -> bool {
         self.awaited.close();
-        let all_ended = self.stopped.run_until_cancelled(self.awaited.wait()).await;
-        if all_ended.is_some() {
-            self.drained.cancel();
-            self.background.close();
-            self.background.wait().await;
-        }
+        let all_ended = async {
+            self.awaited.wait().await;
+            self.finish.cancel();
+            self.finishing.close();
+            self.finishing.wait().await;
+        };
+        self.stopped.run_until_cancelled(all_ended).await.is_some()
+    }
+
+    /// Cuts what runs in the background, after draining.
+    pub(crate) async fn end(&self) {
+        self.drained.cancel();
+        self.background.close();
+        self.background.wait().await;
     }
 
     /// Cuts everything; returns when it is gone.
     pub(crate) async fn stop(&self) {
         self.stopped.cancel();
+        self.finish.cancel();
         self.drained.cancel();
         self.awaited.close();
+        self.finishing.close();
         self.background.close();
         let gone = async {
             self.awaited.wait().await;
+            self.finishing.wait().await;
             self.background.wait().await;
         };
         if tokio::time::timeout(STOP_WAIT, gone).await.is_err() {
@@ -122,6 +146,12 @@ pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Pani
     AssertUnwindSafe(future)
         .catch_unwind()
         .await
+        .map_err(|payload| Panicked::from_payload(payload.as_ref()))
+}
+
+/// Does something short and gives its panic as a value.
+pub(crate) fn caught_here<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    std::panic::catch_unwind(AssertUnwindSafe(work))
         .map_err(|payload| Panicked::from_payload(payload.as_ref()))
 }
 

@@ -284,17 +284,15 @@ impl ReloadRefused {
 
 /// A rule made the judging of an event panic.
 pub(crate) struct JudgingPanicked<'a> {
-    pub(crate) event: Option<&'a EventId>,
+    pub(crate) event: &'a EventId,
     pub(crate) panicked: &'a Panicked,
 }
 
 impl JudgingPanicked<'_> {
     pub(crate) fn emit(&self) {
+        let event = self.event;
         let panic = Clean(&self.panicked.message);
-        match self.event {
-            Some(event) => error!(event.id = %event, %panic, "judging event `{event}` panicked"),
-            None => error!(%panic, "judging a batch of events panicked"),
-        }
+        error!(event.id = %event, %panic, "judging event `{event}` panicked");
     }
 }
 
@@ -319,6 +317,8 @@ pub(crate) fn draining(running: usize) {
 pub(crate) fn stopping(running: usize) {
     info!(running, "stopping at once, {running} jobs are cut");
 }
+
+pub(crate) mod links;
 
 #[cfg(test)]
 mod tests;

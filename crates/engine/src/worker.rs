@@ -48,15 +48,18 @@ async fn round(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> ControlFlow<()> 
     let parts = &shared.parts;
     let settings = &parts.settings;
     let max = 1 + slots.available_permits();
+    // Nothing is given back while a claim is under way.
+    let begins = shared.begins.acquire().await;
     let deadline = parts.clock.boot().plus(settings.lease - settings.margin());
     let who = Claimant {
         worker: settings.worker.clone(),
-        deliveries: false,
+        deliveries: shared.may_begin_deliveries(),
     };
     let claimed = parts
         .queue
         .claim(&who, max, settings.lease, settings.poll)
         .await;
+    drop(begins);
     match claimed {
         Ok(leases) => {
             let mut permits = Permits {
@@ -64,7 +67,7 @@ async fn round(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> ControlFlow<()> 
                 slots,
             };
             for lease in leases {
-                let hold = shared.held.hold(lease.id.clone(), deadline.clone());
+                let hold = shared.held.hold(&lease, deadline.clone());
                 let attempt = Attempt::new(Arc::clone(shared), lease, hold);
                 let permit = permits.next();
                 let task = Task {

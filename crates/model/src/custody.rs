@@ -7,6 +7,8 @@
 //! delivery is one that the store answers for from then on: it is acknowledged
 //! and its jobs are finished here, whatever happens.
 
+pub mod parting;
+
 use std::time::Duration;
 
 use crate::{

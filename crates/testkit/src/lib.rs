@@ -1,6 +1,6 @@
 //! What tests of several crates share: the store in memory, the contract
-//! suite that every store passes, a clock to move by hand, planned failures,
-//! and helpers to run the real program. Nothing here is part of the service,
+//! suite that every store passes, a broker in memory, a clock to move by hand,
+//! planned failures, and helpers to run the real program. Nothing here is part of the service,
 //! and nothing here knows the engine.
 
 #![expect(
@@ -16,6 +16,7 @@ pub mod contract;
 pub mod corpus;
 pub mod disk;
 pub mod fault;
+pub mod link;
 pub mod memory;
 pub mod process;
 pub mod project;

@@ -15,13 +15,13 @@ use model::{
     diagnostic::Diagnostic,
     event::{EventDraft, Origin, Severity},
     fault::FaultPoint,
-    id::{DeadLetterId, JobId, LeaseId, Principal, WorkerId},
+    id::{DeadLetterId, JobId, LeaseId, Principal},
     job::{Job, JobState, Lease, NextState, Outcome, StepEnd},
     json::Object,
     page::{DeadQuery, JobQuery, Position},
     ports::{
-        Accepted, DeadLetter, Fenced, History, JobQueue, ProjectSource, ProjectText, Recovered,
-        Renewed, StoreError,
+        Accepted, Claimant, DeadLetter, Fenced, History, JobQueue, ProjectSource, ProjectText,
+        Recovered, Renewed, StoreError,
     },
 };
 use serde_json::Value;
@@ -77,13 +77,13 @@ struct TroubledQueue {
 impl JobQueue for TroubledQueue {
     async fn claim(
         &self,
-        worker: &WorkerId,
+        who: &Claimant,
         max: usize,
         lease: Duration,
         wait: Duration,
     ) -> Result<Vec<Lease>, StoreError> {
         refuses(&self.trouble.refuse_claims)?;
-        let leases = self.store.claim(worker, max, lease, wait).await?;
+        let leases = self.store.claim(who, max, lease, wait).await?;
         let late = self.trouble.slow_claims.load(Ordering::SeqCst);
         testkit::clock::let_pass(Duration::from_millis(late)).await;
         Ok(leases)
@@ -350,6 +350,11 @@ fn parts(
         actions: vec![Arc::new(ScriptedAction {
             world: Arc::clone(world),
         })],
+        custody: store.clone(),
+        outbox: store.clone(),
+        sources: Vec::new(),
+        sinks: Vec::new(),
+        routes: Vec::new(),
         project: project.clone(),
         project_dir: PathBuf::from("/project"),
         clock: clock.clone(),

@@ -1,0 +1,264 @@
+use std::collections::HashMap;
+
+use model::{
+    clock::Timestamp,
+    custody::Custody,
+    event::{Event, Origin, Severity},
+    id::JobId,
+    json::{ContentHash, Object},
+};
+
+use super::*;
+
+const TAKEOVER: Duration = Duration::from_secs(20);
+
+fn at(secs: i64) -> BootTime {
+    BootTime {
+        boot: "b".to_owned(),
+        millis: secs * 1000,
+    }
+}
+
+fn id(text: &str) -> EventId {
+    text.parse().unwrap()
+}
+
+fn worker(text: &str) -> WorkerId {
+    text.parse().unwrap()
+}
+
+fn live(connection: u64, secs: i64) -> Contact {
+    Contact::Live {
+        connection,
+        answered: at(secs),
+    }
+}
+
+fn tag(connection: u64, number: u64) -> DeliveryTag {
+    DeliveryTag { connection, number }
+}
+
+fn arriving(text: &str, tag: DeliveryTag) -> Arriving {
+    let event = Event {
+        id: id(text),
+        topic: "a.b".parse().unwrap(),
+        time: Timestamp::default(),
+        accepted: Timestamp::default(),
+        source: "bus".to_owned(),
+        severity: Severity::Info,
+        headers: Object::new(),
+        body: serde_json::Value::Null,
+        origin: Origin::open_http(),
+    };
+    Arriving {
+        judged: Judged {
+            hash: ContentHash::of("a.b", &event.body),
+            revision: "abc".parse().unwrap(),
+            decisions: Vec::new(),
+            custody: Custody::Store,
+            routes: Vec::new(),
+            event,
+        },
+        tags: vec![tag],
+        since: at(0),
+        past: Past::Fresh,
+    }
+}
+
+/// Words such as `e1: running* queued`, where `*` says that it has begun.
+fn standing(text: &str) -> Standing {
+    let mut standing = HashMap::new();
+    for line in text.split(';') {
+        let (event, jobs) = line.split_once(':').unwrap();
+        let jobs = jobs.split_whitespace().map(|word| JobStanding {
+            job: JobId::generate(),
+            state: word.trim_end_matches('*').parse().unwrap(),
+            begun: word.ends_with('*'),
+            delivery: Some(worker("w1")),
+        });
+        standing.insert(id(event.trim()), jobs.collect());
+    }
+    standing
+}
+
+fn look(secs: i64) -> Look {
+    Look {
+        now: at(secs),
+        patience: Duration::from_secs(900),
+        hold: Hold::Sure,
+        is_leaving: false,
+    }
+}
+
+/// Holds these events by deliveries of connection 1.
+fn holding(events: &[&str]) -> Tracker {
+    let mut tracker = Tracker::new(TAKEOVER);
+    for (number, event) in (1..).zip(events) {
+        tracker.accepting(vec![arriving(event, tag(1, number))]);
+        tracker.accepted(&id(event));
+    }
+    tracker.heard(&live(1, 10), &at(10));
+    tracker
+}
+
+#[test]
+fn nothing_is_begun_until_a_loss_was_looked_at() {
+    let mut tracker = holding(&["e1", "e2"]);
+    assert_eq!(Hold::Sure, tracker.hold(&live(1, 10), &at(10)));
+    assert_eq!(Hold::Unsure, tracker.hold(&live(2, 10), &at(10)), "behind");
+    tracker.lost(1);
+    assert_eq!(Hold::Unsure, tracker.hold(&live(2, 10), &at(10)), "unseen");
+    let mut lost = tracker.lost_events();
+    lost.sort();
+    assert_eq!(vec![id("e1"), id("e2")], lost);
+    let back = tracker.part(&lost, &standing("e1: queued; e2: running*"));
+    assert_eq!(vec![id("e1")], back);
+    tracker.gave_back(&id("e1"));
+    assert_eq!(Hold::Sure, tracker.hold(&live(2, 10), &at(10)));
+    assert!(tracker.knows(&id("e2")), "it goes on");
+    assert!(!tracker.knows(&id("e1")));
+}
+
+#[test]
+fn a_loss_while_the_store_is_asked_is_looked_at_afterwards() {
+    let mut tracker = Tracker::new(TAKEOVER);
+    tracker.accepting(vec![arriving("e1", tag(1, 1))]);
+    tracker.lost(1);
+    assert_eq!(Hold::Unsure, tracker.hold(&live(2, 10), &at(10)));
+    assert!(tracker.lost_events().is_empty());
+    tracker.accepted(&id("e1"));
+    assert_eq!(vec![id("e1")], tracker.lost_events());
+}
+
+#[test]
+fn what_was_lost_is_not_accepted() {
+    let mut tracker = Tracker::new(TAKEOVER);
+    tracker.lost(1);
+    assert!(
+        tracker
+            .accepting(vec![arriving("e1", tag(1, 1))])
+            .is_empty()
+    );
+    assert_eq!(1, tracker.accepting(vec![arriving("e1", tag(2, 1))]).len());
+}
+
+#[test]
+fn a_redelivery_joins_what_runs() {
+    let mut tracker = holding(&["e1"]);
+    tracker.lost(1);
+    let lost = tracker.lost_events();
+    tracker.part(&lost, &standing("e1: running*"));
+    tracker.accepting(vec![arriving("e1", tag(2, 7))]);
+    tracker.accepted(&id("e1"));
+    let ended = standing("e1: succeeded*");
+    let verdicts = tracker.judge(&[id("e1")], &ended, &look(20));
+    assert_eq!(vec![id("e1")], verdicts.ack);
+    assert_eq!(vec![tag(2, 7)], tracker.release(&id("e1")));
+    assert!(tracker.is_empty());
+}
+
+#[test]
+fn an_orphan_is_forgotten_when_it_has_ended_and_never_parked() {
+    let mut tracker = holding(&["e1"]);
+    tracker.lost(1);
+    let lost = tracker.lost_events();
+    tracker.part(&lost, &standing("e1: running*"));
+    let asked = [id("e1")];
+    let verdicts = tracker.judge(&asked, &standing("e1: retrying*"), &look(2000));
+    assert_eq!(Verdicts::default(), verdicts);
+    assert!(tracker.knows(&id("e1")));
+    let verdicts = tracker.judge(&asked, &standing("e1: failed*"), &look(2000));
+    assert_eq!(Verdicts::default(), verdicts);
+    assert!(!tracker.knows(&id("e1")));
+}
+
+#[test]
+fn nothing_is_parked_while_nobody_is_heard() {
+    let mut tracker = holding(&["e1"]);
+    let asked = [id("e1")];
+    let unsure = Look {
+        hold: Hold::Unsure,
+        ..look(20)
+    };
+    let verdicts = tracker.judge(&asked, &standing("e1: retrying*"), &unsure);
+    assert_eq!(Verdicts::default(), verdicts);
+    let verdicts = tracker.judge(&asked, &standing("e1: retrying*"), &look(20));
+    assert_eq!(vec![id("e1")], verdicts.park);
+    let verdicts = tracker.judge(&asked, &standing("e1: running*"), &look(899));
+    assert_eq!(Verdicts::default(), verdicts);
+    let verdicts = tracker.judge(&asked, &standing("e1: running*"), &look(900));
+    assert_eq!(vec![id("e1")], verdicts.park, "overdue");
+}
+
+#[test]
+fn one_who_asks_soon_is_told_that_nothing_has_begun_and_nobody_else() {
+    let mut tracker = holding(&["e1"]);
+    tracker.lost(1);
+    let lost = tracker.lost_events();
+    tracker.part(&lost, &standing("e1: queued"));
+    tracker.gave_back(&id("e1"));
+    assert!(!tracker.tell_unbegun(&id("e2"), &worker("w2"), &at(11)));
+    assert!(tracker.tell_unbegun(&id("e1"), &worker("w2"), &at(11)));
+    assert!(
+        tracker.tell_unbegun(&id("e1"), &worker("w2"), &at(12)),
+        "again"
+    );
+    assert!(!tracker.tell_unbegun(&id("e1"), &worker("w3"), &at(12)));
+    assert!(
+        !tracker.take_unbegun(&id("e1"), &at(12)),
+        "nor to ourselves"
+    );
+}
+
+#[test]
+fn what_may_have_been_taken_over_is_not_called_unbegun() {
+    let gave_back = || {
+        let mut tracker = holding(&["e1"]);
+        tracker.lost(1);
+        let lost = tracker.lost_events();
+        tracker.part(&lost, &standing("e1: queued"));
+        tracker.gave_back(&id("e1"));
+        tracker
+    };
+    // The last proof was at 10.
+    assert!(gave_back().take_unbegun(&id("e1"), &at(29)));
+    assert!(!gave_back().take_unbegun(&id("e1"), &at(30)));
+    // While no broker runs nobody takes anything over.
+    let mut tracker = gave_back();
+    tracker.heard(&Contact::Down, &at(25));
+    tracker.heard(&Contact::Down, &at(40));
+    assert!(tracker.take_unbegun(&id("e1"), &at(59)));
+}
+
+#[test]
+fn what_nobody_speaks_for_is_taken_over() {
+    let mut tracker = Tracker::new(TAKEOVER);
+    for event in ["e1", "e2", "e3"] {
+        tracker.wait(arriving(event, tag(1, 1)), &at(0));
+    }
+    let every = Duration::from_secs(2);
+    assert_eq!(3, tracker.asks(&at(0), every).len());
+    assert!(tracker.asks(&at(1), every).is_empty());
+    let note = |about, event| FleetNote {
+        from: worker("w2"),
+        about,
+        events: vec![id(event)],
+    };
+    let ack = tracker.told(&note(FleetWord::Mine, "e1"));
+    assert_eq!(vec![tag(1, 1)], ack);
+    tracker.told(&note(FleetWord::Unbegun, "e2"));
+    assert_eq!(Past::Fresh, tracker.take_ready(10)[0].past);
+    assert!(tracker.take_over(&at(19)).is_empty());
+    assert_eq!(vec![id("e3")], tracker.take_over(&at(20)));
+    assert_eq!(Past::TakenOver, tracker.take_ready(10)[0].past);
+    assert!(tracker.is_empty());
+}
+
+#[test]
+fn a_conflict_leaves_the_deliveries_of_the_one_that_has_the_id() {
+    let mut tracker = holding(&["e1"]);
+    tracker.accepting(vec![arriving("e1", tag(1, 9))]);
+    tracker.accepted(&id("e1"));
+    assert_eq!(vec![tag(1, 9)], tracker.drop_tags(&id("e1"), &[tag(1, 9)]));
+    assert_eq!(vec![tag(1, 1)], tracker.release(&id("e1")));
+}
