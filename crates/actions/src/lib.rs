@@ -1,4 +1,4 @@
-//! Doing things: the steps of a job, each under a guard.
+//! Doing things: the steps of a job, those that start programs under a guard.
 //!
 //! An action turns a rendered step into a program, hands the event to it as
 //! data, and lets [`process`] run it: supervised, with its output captured and
@@ -9,6 +9,7 @@ mod ansible;
 mod command;
 mod place;
 pub mod process;
+mod publish;
 mod run_dir;
 mod settings;
 mod step;
@@ -17,6 +18,7 @@ pub use crate::{
     ansible::PlaybookAction,
     command::CommandAction,
     process::guard,
+    publish::PublishAction,
     run_dir::sweep,
     settings::{ActionSettings, DEFAULT_PATH},
 };

@@ -9,6 +9,7 @@
 //! The invariant: when a worker is gone, stopped, or past its deadline,
 //! nothing of its steps goes on running.
 
+mod answer;
 pub mod guard;
 mod orphans;
 mod output;
@@ -21,6 +22,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use model::{id::Principal, job::Exit};
 
+pub use answer::{AnswerError, answer};
 pub(crate) use orphans::end_orphans;
 pub(crate) use supervise::run;
 

@@ -7,8 +7,9 @@ use model::{
     event::Severity,
     id::JobId,
     json::Object,
+    topic::Topic,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{event, rule, rules};
 use crate::{Prepared, StepScope};
@@ -220,4 +221,32 @@ fn what_cannot_start_says_what_was_looked_for() {
         Ok(Prepared::Skip { .. })
     ));
     assert!(prepare("{playbook: site.yml, vars: {a: '{{ result.none }}'}}", "{}").is_err());
+}
+
+#[test]
+fn every_value_is_published_as_it_is() {
+    let run = "{publish: {sink: bus, topic: '{{ msg.topic }}', headers: {h: 'h {{ msg.text }}'}, \
+               body: {plain: '{{ msg.value }}', text: 't {{ msg.text }}', '{{ 7 }}': 1}}}";
+    for (name, text) in testkit::corpus::VALUES {
+        let value: Value = serde_json::from_str(text).unwrap();
+        let text = value.as_str().unwrap_or("none");
+        let topic = Topic::from_outside(text);
+        let usable = topic.clone().unwrap_or_else(|_| "a.b".parse().unwrap());
+        let body = json!({"topic": usable, "value": value, "text": text}).to_string();
+        let StepCall::Publish(call) = call(run, &body) else {
+            panic!("{name}")
+        };
+        assert_eq!(usable, call.topic, "{name}");
+        assert_eq!(
+            json!({"h": format!("h {text}")}),
+            Value::Object(call.headers),
+            "{name}"
+        );
+        let expect = json!({"plain": value, "text": format!("t {text}"), "{{ 7 }}": 1});
+        assert_eq!(expect, call.body, "{name}");
+
+        let body = json!({"topic": text}).to_string();
+        let prepared = prepare("{publish: {sink: bus, topic: '{{ msg.topic }}'}}", &body);
+        assert_eq!(topic.is_ok(), prepared.is_ok(), "{name}: {prepared:?}");
+    }
 }

@@ -1,0 +1,234 @@
+//! Steps of kind `publish`: an event for a sink.
+//!
+//! Nothing is started on this machine, so there is no guard: what ends the
+//! step early is that it stops waiting. The event may have arrived then. It
+//! has the same id at every try, so whoever receives it can tell.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use model::{
+    action::{PublishCall, StepCall, StepContext, StepControl, StepReport, Stop},
+    clock::{BootTime, Clock},
+    diagnostic::Diagnostic,
+    event::{Event, Origin},
+    id::{EventId, JobId, SinkName},
+    job::{Outcome, Retry, StepKind},
+    json::Object,
+    ports::{
+        Action,
+        transport::{PublishError, Sink},
+    },
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use crate::step;
+
+/// What events of the engine name as their source and as the way they came.
+const SOURCE: &str = "lariat";
+
+/// Publishes events for steps of kind `publish`.
+pub struct PublishAction {
+    sinks: BTreeMap<SinkName, Arc<dyn Sink>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for PublishAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublishAction")
+            .field("sinks", &self.sinks.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl PublishAction {
+    pub fn new(sinks: BTreeMap<SinkName, Arc<dyn Sink>>, clock: Arc<dyn Clock>) -> Self {
+        Self { sinks, clock }
+    }
+
+    fn event(&self, call: PublishCall, context: &StepContext) -> Event {
+        let now = self.clock.now();
+        Event {
+            id: event_id(context),
+            topic: call.topic,
+            time: now,
+            accepted: now,
+            source: SOURCE.to_owned(),
+            severity: call.severity,
+            headers: call.headers,
+            body: call.body,
+            origin: Origin {
+                verified: false,
+                by: None,
+                via: SOURCE.to_owned(),
+            },
+        }
+    }
+
+    /// Waits until the sink has answered or the step has to end.
+    async fn answer(
+        &self,
+        sink: &dyn Sink,
+        event: &Arc<Event>,
+        (context, control): (&StepContext, &mut StepControl),
+    ) -> Outcome {
+        let events = [Arc::clone(event)];
+        // The sink says what it waited for. One that does not keep the time
+        // is not waited for much longer.
+        let limit = context.timeout.saturating_add(context.grace);
+        tokio::select! {
+            biased;
+            outcome = stopped(&mut control.stop) => outcome,
+            outcome = expired(&mut control.deadline, self.clock.as_ref()) => outcome,
+            answers = timeout(limit, sink.publish(&events, context.timeout)) => match answers {
+                Ok(answers) => conclude(answers, &format!("`{}` to `{}`", event.topic, sink.name())),
+                Err(_) => Outcome::TimedOut { after: context.timeout, killed: true },
+            },
+        }
+    }
+}
+
+/// The year in which the job's event was accepted, and a UUID of the job and
+/// the step: the same at every try, and no other's.
+fn event_id(context: &StepContext) -> EventId {
+    let year = context.event.accepted.year();
+    let uuid = uuid_of(&context.job, context.step);
+    format!("{year}-{uuid}")
+        .parse()
+        .expect("a year and a UUID are an event id")
+}
+
+fn uuid_of(job: &JobId, step: usize) -> uuid::Uuid {
+    let text = format!("lariat publish {job} {step}");
+    let hash = Sha256::digest(text.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// Ends when somebody asks the step to.
+async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Outcome {
+    let asked = match stop.wait_for(Option::is_some).await {
+        Ok(asked) => asked.clone(),
+        Err(_) => None,
+    };
+    match asked {
+        Some(Stop::Cancel(by)) => Outcome::Cancelled { by },
+        Some(Stop::LeaseLost) => failed("ended: the lease of the job was lost".to_owned()),
+        // Nobody is left who could ask.
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends when the deadline has passed without being moved on.
+async fn expired(deadline: &mut watch::Receiver<BootTime>, clock: &dyn Clock) -> Outcome {
+    let mut is_open = true;
+    loop {
+        let at = deadline.borrow_and_update().clone();
+        let now = clock.boot();
+        if at.has_passed(&now) {
+            return failed("ended: the lease of the job was not renewed in time".to_owned());
+        }
+        let left = Duration::from_millis(at.millis.abs_diff(now.millis));
+        tokio::select! {
+            changed = deadline.changed(), if is_open => is_open = changed.is_ok(),
+            () = sleep(left) => {}
+        }
+    }
+}
+
+fn failed(summary: String) -> Outcome {
+    Outcome::Failed {
+        exit: None,
+        summary,
+        retry: Retry::Worthwhile,
+    }
+}
+
+/// `what` names the topic and the sink.
+fn conclude(answers: Vec<Result<(), PublishError>>, what: &str) -> Outcome {
+    match answers.into_iter().next() {
+        Some(Ok(())) => Outcome::Succeeded {
+            summary: format!("published {what}"),
+        },
+        Some(Err(error)) => {
+            let retry = match error {
+                // A queue may be bound by the next try.
+                PublishError::Unconfirmed { .. }
+                | PublishError::Refused { .. }
+                | PublishError::Unroutable { .. } => Retry::Worthwhile,
+                PublishError::Impossible { .. } => Retry::Pointless,
+            };
+            Outcome::Failed {
+                exit: None,
+                summary: format!("cannot publish {what}: {error}"),
+                retry,
+            }
+        }
+        None => failed(format!("cannot publish {what}: the sink gave no answer")),
+    }
+}
+
+/// What the next steps may name as `result`.
+fn result(event: &Event, sink: &SinkName) -> Object {
+    [
+        ("id", event.id.as_str()),
+        ("topic", event.topic.as_str()),
+        ("sink", sink.as_str()),
+    ]
+    .map(|(name, value)| (name.to_owned(), Value::String(value.to_owned())))
+    .into_iter()
+    .collect()
+}
+
+#[async_trait]
+impl Action for PublishAction {
+    fn kind(&self) -> StepKind {
+        StepKind::Publish
+    }
+
+    async fn run(
+        &self,
+        call: StepCall,
+        context: StepContext,
+        mut control: StepControl,
+    ) -> StepReport {
+        let StepCall::Publish(call) = call else {
+            return step::unstartable(format!("a {} step does not publish", call.kind()));
+        };
+        let Some(sink) = self.sinks.get(&call.sink).map(Arc::clone) else {
+            return step::unstartable(format!("there is no sink `{}` in lariat.yml", call.sink));
+        };
+        let event = Arc::new(self.event(call, &context));
+        let outcome = self
+            .answer(sink.as_ref(), &event, (&context, &mut control))
+            .await;
+        let is_published = matches!(outcome, Outcome::Succeeded { .. });
+        if is_published {
+            let line = format!(
+                "published {} as {} to {}\n",
+                event.topic,
+                event.id,
+                sink.name()
+            );
+            control.output.write(line.into_bytes()).await;
+        }
+        StepReport {
+            outcome,
+            exit: None,
+            result: is_published.then(|| result(&event, sink.name())),
+        }
+    }
+
+    async fn preflight(&self) -> Vec<Diagnostic> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests;
