@@ -1,0 +1,260 @@
+//! Finds or makes a queue, and binds it.
+//!
+//! A queue that exists is used as it is: whoever made it knows why. A refusal
+//! closes the channel that it came by, so each step has one of its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lapin::{
+    Channel, Consumer,
+    options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable, ShortString},
+};
+use tokio::time::timeout;
+
+use super::{
+    connect::{ACCESS_REFUSED, Line, NOT_FOUND, PRECONDITION_FAILED, explain, said},
+    settings::{Declare, QueueKind, QueueSettings},
+    table::{TooLong, short, table},
+};
+
+/// For one question to the broker.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+const DELIVERY_LIMIT: &str = "x-delivery-limit";
+const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
+const QUEUE_TYPE: &str = "x-queue-type";
+
+/// Why there is no queue.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum QueueError {
+    #[error("queue `{queue}` does not exist; declare it, or set `queue.declare: auto`")]
+    Missing { queue: String },
+    #[error(
+        "the broker does not allow to {what}: {said}; the user needs the `{permission}` permission"
+    )]
+    Denied {
+        what: String,
+        permission: &'static str,
+        said: String,
+    },
+    #[error("cannot {what}: {said}")]
+    Refused { what: String, said: String },
+    #[error("the broker did not answer within {} s", PATIENCE.as_secs())]
+    Silent,
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+}
+
+/// What an answer of the broker means for a step.
+fn failed(what: String, permission: &'static str, error: &lapin::Error) -> QueueError {
+    match said(error) {
+        Some((ACCESS_REFUSED, said)) => QueueError::Denied {
+            what,
+            permission,
+            said,
+        },
+        Some((_, said)) => QueueError::Refused { what, said },
+        None => QueueError::Refused {
+            what,
+            said: explain(error),
+        },
+    }
+}
+
+pub(super) async fn channel(line: &Line) -> Result<Channel, QueueError> {
+    match timeout(PATIENCE, line.connection.create_channel()).await {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => Err(failed("open a channel".to_owned(), "", &error)),
+        Err(_) => Err(QueueError::Silent),
+    }
+}
+
+/// The name of the queue, which is there now.
+pub(super) async fn ensure(
+    line: &Line,
+    settings: &QueueSettings,
+    consumer_timeout: Option<Duration>,
+) -> Result<ShortString, QueueError> {
+    let name = short("queue name", &settings.name)?;
+    if !settings.name.is_empty() && exists(line, &name).await? {
+        return Ok(name);
+    }
+    match settings.declare {
+        Declare::Passive => Err(QueueError::Missing {
+            queue: settings.name.clone(),
+        }),
+        Declare::Auto => make(line, settings, consumer_timeout).await,
+    }
+}
+
+async fn exists(line: &Line, name: &ShortString) -> Result<bool, QueueError> {
+    let channel = channel(line).await?;
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let question = channel.queue_declare(name.clone(), options, FieldTable::default());
+    match timeout(PATIENCE, question).await {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(error)) if said(&error).is_some_and(|(code, _)| code == NOT_FOUND) => Ok(false),
+        Ok(Err(error)) => {
+            let what = format!("look for queue `{name}`");
+            Err(failed(what, "configure", &error))
+        }
+        Err(_) => Err(QueueError::Silent),
+    }
+}
+
+/// Which arguments a broker takes depends on its version, and lapin does not
+/// tell the version. So the newest are tried first: up to 3.13 a delivery
+/// limit of -1 is refused, and there the limit is off by default.
+async fn make(
+    line: &Line,
+    settings: &QueueSettings,
+    consumer_timeout: Option<Duration>,
+) -> Result<ShortString, QueueError> {
+    let mut arguments = arguments(settings, consumer_timeout)?;
+    let is_ours = |name: &str| !settings.arguments.contains_key(name);
+    match declare(line, settings, arguments.clone()).await? {
+        Ok(name) => return Ok(name),
+        Err(error) => {
+            let is_about = |text: &str, name: &str| text.contains(name) && is_ours(name);
+            match said(&error) {
+                Some((PRECONDITION_FAILED, text)) if is_about(&text, DELIVERY_LIMIT) => {
+                    arguments.remove(DELIVERY_LIMIT);
+                }
+                // Another instance was quicker, with other arguments.
+                Some((PRECONDITION_FAILED, _))
+                    if exists(line, &short("queue name", &settings.name)?).await? =>
+                {
+                    return Ok(short("queue name", &settings.name)?);
+                }
+                Some(_) | None => return Err(undeclared(settings, &error)),
+            }
+        }
+    }
+    declare(line, settings, arguments)
+        .await?
+        .map_err(|error| undeclared(settings, &error))
+}
+
+fn undeclared(settings: &QueueSettings, error: &lapin::Error) -> QueueError {
+    let what = format!("declare queue `{}`", settings.name);
+    failed(what, "configure", error)
+}
+
+async fn declare(
+    line: &Line,
+    settings: &QueueSettings,
+    arguments: BTreeMap<ShortString, AMQPValue>,
+) -> Result<Result<ShortString, lapin::Error>, QueueError> {
+    let channel = channel(line).await?;
+    let options = QueueDeclareOptions {
+        passive: false,
+        durable: settings.durable,
+        exclusive: settings.exclusive,
+        auto_delete: settings.auto_delete,
+        nowait: false,
+    };
+    let question = channel.queue_declare(
+        short("queue name", &settings.name)?,
+        options,
+        arguments.into(),
+    );
+    match timeout(PATIENCE, question).await {
+        Ok(Ok(queue)) => Ok(Ok(queue.name().clone())),
+        Ok(Err(error)) => Ok(Err(error)),
+        Err(_) => Err(QueueError::Silent),
+    }
+}
+
+/// What the type of queue allows, ours first and the user's over it.
+fn arguments(
+    settings: &QueueSettings,
+    consumer_timeout: Option<Duration>,
+) -> Result<BTreeMap<ShortString, AMQPValue>, QueueError> {
+    let is_private = settings.name.is_empty() || settings.exclusive || settings.auto_delete;
+    let kind = if is_private || !settings.durable {
+        QueueKind::Classic
+    } else {
+        settings.kind
+    };
+    let mut all = BTreeMap::new();
+    match kind {
+        QueueKind::Quorum => {
+            all.insert(QUEUE_TYPE.into(), AMQPValue::LongString("quorum".into()));
+            all.insert(DELIVERY_LIMIT.into(), AMQPValue::LongLongInt(-1));
+        }
+        QueueKind::Classic => {}
+    }
+    if let Some(limit) = consumer_timeout {
+        let millis = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        all.insert(CONSUMER_TIMEOUT.into(), AMQPValue::LongLongInt(millis));
+    }
+    all.extend(table(&settings.arguments)?.inner().clone());
+    Ok(all)
+}
+
+pub(super) async fn bind(
+    line: &Line,
+    queue: &ShortString,
+    exchange: &str,
+    keys: &[String],
+) -> Result<(), QueueError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let channel = channel(line).await?;
+    for key in keys {
+        let question = channel.queue_bind(
+            queue.clone(),
+            short("exchange", exchange)?,
+            short("routing key", key)?,
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        match timeout(PATIENCE, question).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let what = format!("bind queue `{queue}` to `{key}` of exchange `{exchange}`");
+                let permission = "write` on the queue and `read` on the exchange";
+                return Err(failed(what, permission, &error));
+            }
+            Err(_) => return Err(QueueError::Silent),
+        }
+    }
+    Ok(())
+}
+
+/// A step that was refused, whatever permission it takes.
+pub(super) fn refused(what: &str, error: &lapin::Error) -> QueueError {
+    failed(what.to_owned(), "read", error)
+}
+
+/// Starts a consumer that gets at most `prefetch` deliveries ahead.
+pub(super) async fn consume(
+    channel: &Channel,
+    queue: ShortString,
+    tag: ShortString,
+    prefetch: u16,
+) -> Result<Consumer, QueueError> {
+    let what = format!("consume queue `{queue}`");
+    let start = async {
+        channel
+            .basic_qos(prefetch, BasicQosOptions { global: false })
+            .await?;
+        let options = BasicConsumeOptions::default();
+        channel
+            .basic_consume(queue, tag, options, FieldTable::default())
+            .await
+    };
+    match timeout(PATIENCE, start).await {
+        Ok(Ok(consumer)) => Ok(consumer),
+        Ok(Err(error)) => Err(failed(what, "read", &error)),
+        Err(_) => Err(QueueError::Silent),
+    }
+}
+
+#[cfg(test)]
+mod tests;
