@@ -24,11 +24,29 @@ enum Path {
     Black,
 }
 
+/// What holds for connections now.
+#[derive(Debug, Clone, Copy)]
+struct Road {
+    path: Path,
+    /// Times that the open connections were forgotten.
+    forgotten: u64,
+}
+
+impl Road {
+    /// Whether a connection that began with `then` is silent now.
+    fn is_dark_for(self, then: Self) -> bool {
+        match self.path {
+            Path::Open => self.forgotten > then.forgotten,
+            Path::Black => true,
+        }
+    }
+}
+
 /// A proxy in front of a port. It ends with its value.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    path: watch::Sender<Path>,
+    road: watch::Sender<Road>,
     connections: Arc<Mutex<Vec<JoinHandle<()>>>>,
     accepting: JoinHandle<()>,
 }
@@ -38,7 +56,10 @@ impl Proxy {
     pub async fn start(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (path, watched) = watch::channel(Path::Open);
+        let (road, watched) = watch::channel(Road {
+            path: Path::Open,
+            forgotten: 0,
+        });
         let connections = Arc::new(Mutex::new(Vec::new()));
         let known = Arc::clone(&connections);
         let accepting = tokio::spawn(async move {
@@ -51,7 +72,7 @@ impl Proxy {
         });
         Self {
             address,
-            path,
+            road,
             connections,
             accepting,
         }
@@ -64,14 +85,20 @@ impl Proxy {
     /// From now on nothing passes: open connections stay open and are silent
     /// for good, new ones are accepted and stay silent.
     pub fn black_hole(&self) {
-        self.path.send_replace(Path::Black);
+        self.road.send_modify(|road| road.path = Path::Black);
+    }
+
+    /// The open connections are silent for good and stay open, as when a
+    /// firewall has forgotten them; new ones pass.
+    pub fn forget(&self) {
+        self.road.send_modify(|road| road.forgotten += 1);
     }
 
     /// New connections pass. Those of the black hole are dropped, and nothing
     /// that was sent on them arrives.
     pub fn restore(&self) {
         self.cut();
-        self.path.send_replace(Path::Open);
+        self.road.send_modify(|road| road.path = Path::Open);
     }
 
     /// Closes all connections; new ones are treated as before.
@@ -89,30 +116,27 @@ impl Drop for Proxy {
     }
 }
 
-/// Passes one connection on until an end closes it or the path turns black;
+/// Passes one connection on until an end closes it or its road turns dark;
 /// then holds it, unread, until it is dropped.
-async fn pass(mut client: TcpStream, port: u16, mut path: watch::Receiver<Path>) {
-    let is_black = |path: &Path| match path {
-        Path::Open => false,
-        Path::Black => true,
-    };
-    let began_open = !is_black(&path.borrow_and_update());
+async fn pass(mut client: TcpStream, port: u16, mut road: watch::Receiver<Road>) {
+    let then = *road.borrow_and_update();
     let mut server = None;
     let passing = async {
-        if !began_open {
-            return;
+        if then.is_dark_for(then) {
+            return false;
         }
         if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
             let server = server.insert(stream);
             // How a connection ends is the business of its ends.
             drop(copy_bidirectional(&mut client, server).await);
         }
+        true
     };
-    let ended = tokio::select! {
-        () = passing => began_open,
-        _ = path.wait_for(is_black) => false,
+    let has_ended = tokio::select! {
+        has_ended = passing => has_ended,
+        _ = road.wait_for(|road| road.is_dark_for(then)) => false,
     };
-    if !ended {
+    if !has_ended {
         std::future::pending::<()>().await;
     }
     drop((client, server));

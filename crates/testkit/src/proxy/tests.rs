@@ -77,3 +77,15 @@ async fn a_cut_closes_and_lets_new_ones_in() {
     assert!(!answers(&mut old).await);
     assert!(answers(&mut connect(&proxy).await).await);
 }
+
+#[tokio::test]
+async fn a_forgotten_connection_is_silent_and_new_ones_pass() {
+    let proxy = echo().await;
+    let mut old = connect(&proxy).await;
+    assert!(answers(&mut old).await);
+    proxy.forget();
+    let answer = tokio::time::timeout(Duration::from_millis(100), answers(&mut old));
+    assert!(answer.await.is_err());
+    assert!(answers(&mut connect(&proxy).await).await);
+    assert!(is_silent(&old));
+}
