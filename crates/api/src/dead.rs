@@ -64,6 +64,7 @@ pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) 
         .retry_dead(&id, &app.principal())
         .await
         .map_err(|error| Problem::accept(error, app.settings.retry_after))?;
+    let mut sink = None;
     let (job_id, event, summary) = match retried {
         DeadRetry::Job(job) => {
             let summary = format!("job {job} runs");
@@ -72,6 +73,11 @@ pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) 
         DeadRetry::Event(event) => {
             let summary = format!("accepted as event {}", event.id);
             (None, Some(event), summary)
+        }
+        DeadRetry::Sink(name) => {
+            let summary = format!("goes to sink {name} again");
+            sink = Some(name);
+            (None, None, summary)
         }
         DeadRetry::NothingFired => (
             None,
@@ -90,6 +96,7 @@ pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) 
             id,
             job_id,
             event,
+            sink,
             summary,
         },
     ))

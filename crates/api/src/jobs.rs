@@ -89,6 +89,12 @@ pub(crate) async fn output(app: Shared, id: Segment, uri: Uri) -> Answer {
         Some(number) => Problem::not_found("attempt", &format_args!("{id}/{number}")),
         None => Problem::not_found("job", &id),
     })?;
+    if let Some(step) = step
+        && !is_step(&app, (&id, output.attempt), step).await?
+    {
+        let name = format_args!("{id}/{}/{step}", output.attempt);
+        return Err(Problem::not_found("step", &name));
+    }
     let headers = [
         (
             header::CONTENT_TYPE.as_str(),
@@ -99,6 +105,17 @@ pub(crate) async fn output(app: Shared, id: Segment, uri: Uri) -> Answer {
         (OUTPUT_ATTEMPT, output.attempt.to_string()),
     ];
     Ok((StatusCode::OK, headers, output.bytes).into_response())
+}
+
+/// Whether the attempt has this step, or can still come to it.
+async fn is_step(app: &App, (job, attempt): (&JobId, u32), step: usize) -> Answer<bool> {
+    let job = app.engine.history().job(job).await?;
+    Ok(job.is_some_and(|job| {
+        let found = job.attempts.iter().find(|one| one.number == attempt);
+        found.map_or(!job.state.is_ended(), |found| {
+            found.finished.is_none() || found.steps.iter().any(|one| one.index == step)
+        })
+    }))
 }
 
 pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {

@@ -9,7 +9,7 @@ use model::{
     clock::Timestamp,
     diagnostic::Diagnostic,
     event::{Origin, RecordedEvent, Severity},
-    id::{DeadLetterId, EventId, JobId, Principal, Revision, RuleName, WorkerId},
+    id::{DeadLetterId, EventId, JobId, Principal, Revision, RuleName, SinkName, WorkerId},
     job::{self, Exit, JobState, OnLost, Outcome, StepKind, StepState},
     json::Object,
     ports::{self, DeadKind, DeadState},
@@ -19,8 +19,12 @@ use model::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use crate::json::status::{Readiness, Status, StoreStatus, Worker};
+pub use crate::json::{
+    link::{Backlog, Sink, Source},
+    status::{Readiness, Status, StoreStatus, Worker},
+};
 
+mod link;
 mod status;
 
 /// A page of a list. `next` goes back as `cursor` (or `after`).
@@ -125,7 +129,7 @@ pub struct Job {
     pub event_id: EventId,
     pub key: Option<String>,
     pub state: JobState,
-    /// Why it waits, is held, retries or failed.
+    /// Why it waits, is held, retries, failed or was returned.
     pub reason: Option<String>,
     pub result: Option<Object>,
     pub attempts: Vec<Attempt>,
@@ -326,6 +330,8 @@ pub struct DeadRetried {
     pub job_id: Option<JobId>,
     /// What became of the event that was published again.
     pub event: Option<ports::Accepted>,
+    /// The sink that the event waits for again.
+    pub sink: Option<SinkName>,
     /// One line for people.
     pub summary: String,
 }
@@ -349,7 +355,8 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleStep {
     pub kind: StepKind,
-    /// The playbook or the command, as the rule writes it.
+    /// The playbook, the command, or what is published where, as the rule
+    /// writes it.
     pub what: String,
     pub timeout_ms: u64,
     pub on_lost: OnLost,

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::{
     app::{App, Shared},
     jobs::MAX_OUTPUT,
+    json,
     problem::{Answer, Problem},
     query::Params,
     routes::{self, Segment},
@@ -78,6 +79,7 @@ async fn recent(app: &App, uri: &Uri) -> Answer<Shown> {
         title: "Events".to_owned(),
         refresh,
         refresh_link: view::refresh_link(&written, refresh),
+        has_links: true,
         content: html::render("home.html", &home),
     })
 }
@@ -118,6 +120,7 @@ async fn one_event(app: &App, id: Segment, uri: &Uri) -> Answer<Shown> {
         title: format!("Event {id}"),
         refresh: None,
         refresh_link: None,
+        has_links: false,
         content: html::render("event.html", &event),
     })
 }
@@ -144,11 +147,12 @@ async fn one_job(app: &App, id: Segment, uri: &Uri) -> Answer<Shown> {
         })
         .await?;
     let refresh = (!job.state.is_ended()).then_some(5);
-    let job = view::job(&job, output.as_ref(), now);
+    let job = view::job::job(&job, output.as_ref(), now);
     Ok(Shown {
         title: format!("Job {id}"),
         refresh,
         refresh_link: None,
+        has_links: false,
         content: html::render("job.html", &job),
     })
 }
@@ -159,6 +163,8 @@ struct Shown {
     /// Seconds after which the browser asks again.
     refresh: Option<u32>,
     refresh_link: Option<view::Link>,
+    /// Whether sources and sinks stand above it.
+    has_links: bool,
     content: html::Safe,
 }
 
@@ -168,6 +174,7 @@ struct Layout {
     refresh: Option<u32>,
     refresh_link: Option<view::Link>,
     service: Option<view::Service>,
+    links: Vec<view::link::LinkRow>,
     content: html::Safe,
 }
 
@@ -182,20 +189,26 @@ async fn respond(app: &App, answer: Answer<Shown>) -> Response {
                 title: problem.code.title().to_owned(),
                 refresh: None,
                 refresh_link: None,
+                has_links: false,
                 content,
             };
             (status, shown, problem.retry_after_seconds())
         }
     };
-    let service = match app.engine.status().await {
-        Ok(status) => Some(view::service(&status, app.now())),
-        Err(_) => None,
-    };
+    let status_now = app.engine.status().await.ok().map(json::Status::from);
+    let service = status_now
+        .as_ref()
+        .map(|status| view::service(status, app.now()));
+    let links = status_now
+        .filter(|_| shown.has_links)
+        .map(|status| view::link::links(&status.sources, &status.sinks, app.now()))
+        .unwrap_or_default();
     let layout = Layout {
         title: shown.title,
         refresh: shown.refresh,
         refresh_link: shown.refresh_link,
         service,
+        links,
         content: shown.content,
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

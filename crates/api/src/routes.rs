@@ -40,6 +40,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/reload", post(service::reload))
         .route("/api/v1/rules", get(service::rules))
         .route("/api/v1/status", get(service::status))
+        .route("/api/v1/sources", get(service::sources))
+        .route("/api/v1/sinks", get(service::sinks))
         .route("/healthz/live", get(service::live))
         .route("/healthz/ready", get(service::ready))
         .route("/", get(page::home))

@@ -1,4 +1,4 @@
-//! The service itself: rules in force, reload, status, health.
+//! The service itself: rules in force, reload, status, links, health.
 
 use std::time::Duration;
 
@@ -82,13 +82,38 @@ pub(crate) async fn status(app: Shared, uri: Uri) -> Answer {
     Ok(routes::json(StatusCode::OK, &json::Status::from(status)))
 }
 
+pub(crate) async fn sources(app: Shared, uri: Uri) -> Answer {
+    Params::new(&uri, &[], app.now()).finish()?;
+    let sources = app.engine.sources().into_iter();
+    Ok(routes::json(
+        StatusCode::OK,
+        &json::List {
+            items: sources.map(json::Source::from).collect(),
+            next: None,
+        },
+    ))
+}
+
+pub(crate) async fn sinks(app: Shared, uri: Uri) -> Answer {
+    Params::new(&uri, &[], app.now()).finish()?;
+    let sinks = app.engine.sinks().await?.into_iter();
+    Ok(routes::json(
+        StatusCode::OK,
+        &json::List {
+            items: sinks.map(json::Sink::from).collect(),
+            next: None,
+        },
+    ))
+}
+
 /// The process answers.
 pub(crate) async fn live(app: Shared, uri: Uri) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     Ok(health("live"))
 }
 
-/// Events would be accepted.
+/// Events would be accepted. A broker that is away changes nothing about that:
+/// whoever asks would only restart what waits for it anyway.
 pub(crate) async fn ready(app: Shared, uri: Uri) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     match app.engine.ready().await {

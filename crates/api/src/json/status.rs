@@ -9,6 +9,8 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{Sink, Source};
+
 /// How the service stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -21,6 +23,8 @@ pub struct Status {
     pub rules: usize,
     pub worker: Worker,
     pub store: StoreStatus,
+    pub sources: Vec<Source>,
+    pub sinks: Vec<Sink>,
     /// What is worth knowing or needs mending, for example a missing
     /// `ansible-playbook`.
     pub notices: Vec<Diagnostic>,
@@ -86,6 +90,8 @@ impl From<engine::Status> for Status {
                 accept_commits: store.accept_commits,
                 accepted_events: store.accepted_events,
             },
+            sources: status.sources.into_iter().map(Source::from).collect(),
+            sinks: status.sinks.into_iter().map(Sink::from).collect(),
             notices: status.notices,
         }
     }

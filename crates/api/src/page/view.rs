@@ -1,35 +1,37 @@
 //! What the pages show, as plain texts: templates decide nothing.
 
-use engine::Status;
 use model::{
     clock::Timestamp,
     event::{Event, RecordedEvent},
-    job::{Attempt, Job, JobState},
+    job::{Job, JobState},
     json::Object,
     page::Cursor,
-    ports::Output,
     verdict::{Explanation, StoredVerdict, Truth, Verdict},
 };
 use serde::Serialize;
 use serde_json::Value;
 
 use self::{
-    badge::{Badge, job_badge, outcome_badge, severity_badge, step_badge, verdict_badge},
+    badge::{Badge, job_badge, severity_badge, verdict_badge},
     time::{ago, between},
 };
-use crate::problem::Problem;
+use crate::{json::Status, problem::Problem};
 
 mod badge;
 mod time;
 
+pub(super) mod job;
+pub(super) mod link;
+
 /// Characters of a body that are shown; the API has the rest.
 const MAX_BODY: usize = 64 * 1024;
 
-/// Bytes of output that are shown, from its end.
-const MAX_OUTPUT_TAIL: usize = 64 * 1024;
-
 /// Rules without a match that are listed.
 const MAX_NO_MATCH: usize = 500;
+
+/// Headers that are listed, and characters of each.
+const MAX_HEADERS: usize = 200;
+const MAX_HEADER: usize = 1_000;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Link {
@@ -180,12 +182,7 @@ fn duration(
 
 /// The first line of a text, shortened.
 fn line(text: &str) -> String {
-    let mut chars = text.lines().next().unwrap_or_default().chars();
-    let mut short: String = chars.by_ref().take(200).collect();
-    if chars.next().is_some() {
-        short.push('…');
-    }
-    short
+    cut_at(200, text.lines().next().unwrap_or_default()).0
 }
 
 pub(super) fn card(
@@ -286,13 +283,29 @@ pub(super) struct EventView {
     revision_short: String,
     time: Moment,
     accepted: Moment,
-    headers: Option<String>,
+    headers: Vec<Header>,
+    unlisted_headers: usize,
     body: String,
     is_cut: bool,
     jobs: Vec<JobLine>,
-    matched: Vec<Explained>,
-    unmatched: Vec<Explained>,
-    unmatched_count: String,
+    /// What matched, and behind a fold what did not; without empty ones.
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Serialize)]
+struct Header {
+    name: String,
+    /// As JSON: `"1"` is not `1`.
+    value: String,
+}
+
+/// Verdicts that stand together.
+#[derive(Debug, Serialize)]
+struct Group {
+    /// What stands on the fold; absent: there is none.
+    summary: Option<String>,
+    is_open: bool,
+    entries: Vec<Explained>,
     unlisted: usize,
 }
 
@@ -373,19 +386,39 @@ pub(super) fn event(
         revision_short: revision.as_str().chars().take(10).collect(),
         time: Moment::new(event.time, now),
         accepted: Moment::new(event.accepted, now),
-        headers: (!event.headers.is_empty()).then(|| cut(&pretty_object(&event.headers)).0),
+        headers: event
+            .headers
+            .iter()
+            .take(MAX_HEADERS)
+            .map(|(name, value)| Header {
+                name: name.clone(),
+                value: cut_at(MAX_HEADER, &value.to_string()).0,
+            })
+            .collect(),
+        unlisted_headers: event.headers.len().saturating_sub(MAX_HEADERS),
         body,
         is_cut,
         jobs: jobs.iter().rev().map(|job| job_line(job, now)).collect(),
-        matched: matched.into_iter().map(explained).collect(),
-        unmatched_count: plural(unmatched.len(), "rule"),
-        unlisted: unmatched.len().saturating_sub(MAX_NO_MATCH),
-        unmatched: unmatched
-            .into_iter()
-            .take(MAX_NO_MATCH)
-            .map(explained)
-            .collect(),
+        groups: groups(&matched, &unmatched),
     }
+}
+
+fn groups(matched: &[&Explanation], unmatched: &[&Explanation]) -> Vec<Group> {
+    let group = |summary: Option<String>, all: &[&Explanation], listed: usize| Group {
+        summary,
+        is_open: matched.is_empty(),
+        entries: all.iter().take(listed).map(|one| explained(one)).collect(),
+        unlisted: all.len().saturating_sub(listed),
+    };
+    let mut groups = Vec::new();
+    if !matched.is_empty() {
+        groups.push(group(None, matched, matched.len()));
+    }
+    if !unmatched.is_empty() {
+        let summary = format!("{} did not match", plural(unmatched.len(), "rule"));
+        groups.push(group(Some(summary), unmatched, MAX_NO_MATCH));
+    }
+    groups
 }
 
 fn pretty(value: &Value) -> String {
@@ -397,149 +430,18 @@ fn pretty_object(object: &Object) -> String {
 }
 
 fn cut(text: &str) -> (String, bool) {
+    cut_at(MAX_BODY, text)
+}
+
+/// The first `limit` characters, and whether there are more.
+fn cut_at(limit: usize, text: &str) -> (String, bool) {
     let mut chars = text.chars();
-    let short: String = chars.by_ref().take(MAX_BODY).collect();
+    let mut short: String = chars.by_ref().take(limit).collect();
     let is_cut = chars.next().is_some();
+    if is_cut {
+        short.push('…');
+    }
     (short, is_cut)
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct JobView {
-    id: String,
-    rule: String,
-    event: String,
-    badge: Badge,
-    reason: Option<String>,
-    key: Option<String>,
-    waits_for: Option<String>,
-    due: Option<Moment>,
-    created: Moment,
-    duration: Option<String>,
-    revision: String,
-    revision_short: String,
-    result: Option<String>,
-    attempts: Vec<AttemptView>,
-    output: Option<OutputView>,
-    can_retry: bool,
-    can_cancel: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct AttemptView {
-    number: u32,
-    badge: Badge,
-    summary: Option<String>,
-    worker: String,
-    started: Moment,
-    duration: String,
-    steps: Vec<StepView>,
-}
-
-#[derive(Debug, Serialize)]
-struct StepView {
-    index: usize,
-    kind: &'static str,
-    badge: Badge,
-    duration: String,
-    exit: Option<String>,
-    summary: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct OutputView {
-    attempt: u32,
-    text: String,
-    is_empty: bool,
-    /// How much is left out at the start.
-    skipped: Option<String>,
-    is_open: bool,
-}
-
-pub(super) fn job(job: &Job, output: Option<&Output>, now: Timestamp) -> JobView {
-    JobView {
-        id: job.id.to_string(),
-        rule: job.rule.to_string(),
-        event: job.event_id.to_string(),
-        badge: job_badge(job.state),
-        reason: job.reason.clone().filter(|reason| !reason.is_empty()),
-        key: job.key.clone(),
-        waits_for: job.waits_for.as_ref().map(ToString::to_string),
-        due: job.due.map(|due| Moment::new(due, now)),
-        created: Moment::new(job.created, now),
-        duration: duration(job.started, job.finished, now),
-        revision: job.revision.to_string(),
-        revision_short: job.revision.as_str().chars().take(10).collect(),
-        result: job
-            .result
-            .as_ref()
-            .map(|result| cut(&pretty_object(result)).0),
-        attempts: job
-            .attempts
-            .iter()
-            .rev()
-            .map(|attempt| attempt_view(attempt, now))
-            .collect(),
-        output: output.map(output_view),
-        can_retry: job.state.is_retryable(),
-        can_cancel: !job.state.is_ended(),
-    }
-}
-
-fn attempt_view(attempt: &Attempt, now: Timestamp) -> AttemptView {
-    AttemptView {
-        number: attempt.number,
-        badge: outcome_badge(attempt),
-        summary: attempt
-            .outcome
-            .as_ref()
-            .map(model::job::Outcome::summary)
-            .filter(|summary| !summary.is_empty() && !is_said(attempt, summary)),
-        worker: attempt.worker.to_string(),
-        started: Moment::new(attempt.started, now),
-        duration: between(attempt.started, attempt.finished.unwrap_or(now)),
-        steps: attempt
-            .steps
-            .iter()
-            .map(|step| StepView {
-                index: step.index,
-                kind: step.kind.as_str(),
-                badge: step_badge(step.state),
-                duration: between(step.started, step.finished.unwrap_or(now)),
-                exit: step.exit.map(|exit| exit.to_string()),
-                summary: step.summary.clone().filter(|summary| {
-                    let exit = step.exit.map(|exit| exit.to_string());
-                    !summary.is_empty() && exit.as_ref() != Some(summary)
-                }),
-            })
-            .collect(),
-    }
-}
-
-/// Whether its last step says the same.
-fn is_said(attempt: &Attempt, summary: &str) -> bool {
-    attempt.steps.last().is_some_and(|step| {
-        let exit = step.exit.map(|exit| exit.to_string());
-        step.summary.as_deref() == Some(summary) || exit.as_deref() == Some(summary)
-    })
-}
-
-fn output_view(output: &Output) -> OutputView {
-    let from = output.bytes.len().saturating_sub(MAX_OUTPUT_TAIL);
-    // From the first whole line of the tail on.
-    let from = match output.bytes.get(from..) {
-        Some(tail) if from > 0 => {
-            from + tail.iter().position(|b| *b == b'\n').map_or(0, |at| at + 1)
-        }
-        Some(_) | None => from,
-    };
-    let tail = output.bytes.get(from..).unwrap_or_default();
-    OutputView {
-        attempt: output.attempt,
-        text: String::from_utf8_lossy(tail).replace("\r\n", "\n"),
-        is_empty: tail.is_empty(),
-        skipped: (from > 0).then(|| format!("{} KiB", from.div_ceil(1024))),
-        is_open: output.is_open,
-    }
 }
 
 /// Something went wrong, or is not there.

@@ -19,7 +19,11 @@ use model::{
     fault::NoFaults,
     id::Principal,
     job::{Exit, Outcome, Retry, StepKind},
-    ports::{Action, ProjectSource, ProjectText},
+    ports::{
+        Action, ProjectSource, ProjectText,
+        transport::{Sink, Source},
+    },
+    route::Route,
 };
 use serde_json::Value;
 use testkit::{MemoryStore, TestClock};
@@ -61,6 +65,7 @@ pub(crate) const BYTES: &[u8] = b"\xff\xfe half \xe2\x82 \x1b[31m <b>\0</b>\n";
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) store: Arc<MemoryStore>,
     project: Arc<Project>,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
@@ -155,6 +160,22 @@ pub(crate) async fn serve_with(
     queue_limit: usize,
     adjust: impl FnOnce(&mut ApiSettings),
 ) -> Served {
+    serve_linked(queue_limit, Links::default(), adjust).await
+}
+
+/// What the engine connects to; nothing by default.
+#[derive(Default)]
+pub(crate) struct Links {
+    pub(crate) sources: Vec<Arc<dyn Source>>,
+    pub(crate) sinks: Vec<Arc<dyn Sink>>,
+    pub(crate) routes: Vec<Route>,
+}
+
+pub(crate) async fn serve_linked(
+    queue_limit: usize,
+    links: Links,
+    adjust: impl FnOnce(&mut ApiSettings),
+) -> Served {
     let clock = Arc::new(TestClock::following());
     let store = Arc::new(MemoryStore::new(
         Arc::clone(&clock) as Arc<dyn Clock>,
@@ -166,7 +187,12 @@ pub(crate) async fn serve_with(
         queue: Arc::clone(&store) as _,
         control: Arc::clone(&store) as _,
         history: Arc::clone(&store) as _,
-        upkeep: store,
+        upkeep: Arc::clone(&store) as _,
+        custody: Arc::clone(&store) as _,
+        outbox: Arc::clone(&store) as _,
+        sources: links.sources,
+        sinks: links.sinks,
+        routes: links.routes,
         actions: vec![Arc::new(Scripted)],
         project: Arc::clone(&project) as _,
         project_dir: PathBuf::from("/nowhere"),
@@ -200,6 +226,7 @@ pub(crate) async fn serve_with(
     Served {
         address,
         clock,
+        store,
         project,
         stop: Some(stop),
         server: Some(server),
@@ -311,13 +338,19 @@ impl Served {
 
     /// Waits until the job is in a state.
     pub(crate) async fn job_in(&self, id: &str, state: &str) -> Value {
+        self.until(&format!("/api/v1/jobs/{id}"), |job| job["state"] == state)
+            .await
+    }
+
+    /// Waits until what stands at `path` is as it should be.
+    pub(crate) async fn until(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + Duration::from_secs(10);
         loop {
-            let job = self.get(&format!("/api/v1/jobs/{id}")).await.json();
-            if job["state"] == state {
-                return job;
+            let found = self.get(path).await.json();
+            if is_so(&found) {
+                return found;
             }
-            assert!(Instant::now() < until, "the job never was {state}: {job}");
+            assert!(Instant::now() < until, "{path} stayed as it was: {found}");
             sleep(Duration::from_millis(5)).await;
         }
     }

@@ -12,6 +12,7 @@ mod harness;
 
 mod connections;
 mod hostile;
+mod links;
 mod manual;
 mod pages;
 mod refusals;

@@ -230,6 +230,14 @@ async fn jobs_and_their_output() {
     assert_eq!(Some("1"), output.header(api::OUTPUT_ATTEMPT));
     let path = format!("/api/v1/jobs/{id}/output?attempt=1&step=1&offset=3");
     assert_eq!("ult\n", served.get(&path).await.text());
+    let missing = served
+        .get(&format!("/api/v1/jobs/{id}/output?step=9"))
+        .await;
+    assert_eq!(404, missing.status);
+    assert_eq!(
+        json!(format!("there is no step `{id}/1/9`")),
+        missing.json()["detail"]
+    );
     served.end().await;
 }
 
@@ -260,6 +268,11 @@ async fn a_job_is_cancelled_and_tried_again() {
     served.job_in(&id, "running").await;
     let open = served.get(&format!("/api/v1/jobs/{id}/output")).await;
     assert_eq!(Some("true"), open.header(api::OUTPUT_OPEN));
+    // It may come to further steps.
+    let later = served
+        .get(&format!("/api/v1/jobs/{id}/output?step=1"))
+        .await;
+    assert_eq!((200, ""), (later.status, later.text()));
     let asked = served.post(&format!("/api/v1/jobs/{id}/cancel"), "").await;
     assert_eq!(202, asked.status);
     assert_eq!(asked.json()["id"], id.as_str());
@@ -293,7 +306,8 @@ async fn a_failed_job_is_a_dead_letter_that_can_be_retried() {
         .await;
     assert_eq!(202, retried.status);
     check(
-        json!({"id": "UUID", "job_id": "UUID", "event": null, "summary": format!("job {id} runs")}),
+        json!({"id": "UUID", "job_id": "UUID", "event": null, "sink": null,
+            "summary": format!("job {id} runs")}),
         &retried.json(),
     );
     served.end().await;
@@ -348,7 +362,7 @@ async fn reload_rules_status_and_health() {
                 "size_bytes": status["store"]["size_bytes"], "events": 0, "jobs": {},
                 "open_dead_letters": 0, "oldest_queued": null, "accept_commits": 0, "accepted_events": 0,
             },
-            "notices": [],
+            "sources": [], "sinks": [], "notices": [],
         }),
         &status,
     );

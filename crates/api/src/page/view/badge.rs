@@ -3,11 +3,12 @@
 use model::{
     event::Severity,
     job::{Attempt, JobState, Outcome, StepState},
+    link::LinkState,
     verdict::Verdict,
 };
 use serde::Serialize;
 
-/// A word with a colour: `good`, `bad`, `busy`, `idle` or `plain`.
+/// A word with a colour: `good`, `bad`, `warn`, `busy` or `plain`.
 #[derive(Debug, Serialize)]
 pub(super) struct Badge {
     pub(super) text: &'static str,
@@ -23,6 +24,19 @@ pub(super) fn job_badge(state: JobState) -> Badge {
             JobState::Held | JobState::Retrying | JobState::Returned => "warn",
             JobState::Running => "busy",
             JobState::Waiting | JobState::Queued | JobState::Cancelled => "plain",
+        },
+    }
+}
+
+pub(super) fn link_badge(state: LinkState) -> Badge {
+    Badge {
+        text: state.as_str(),
+        tone: match state {
+            LinkState::Connected => "good",
+            LinkState::Waiting => "bad",
+            LinkState::Blocked => "warn",
+            LinkState::Connecting => "busy",
+            LinkState::Closed => "plain",
         },
     }
 }

@@ -1,3 +1,5 @@
+use model::ports::Output;
+
 use super::*;
 
 #[track_caller]
@@ -44,13 +46,13 @@ fn the_shown_output_is_the_end_of_it_from_a_line_on() {
     let mut bytes = b"first line\n".to_vec();
     bytes.extend(std::iter::repeat_n(b"0123456789abcde\n", 5_000).flatten());
     bytes.extend_from_slice(b"half a character \xc3");
-    let shown = output_view(&Output {
+    let shown = job::output_view(&Output {
         attempt: 1,
         next: bytes.len() as u64,
         bytes,
         is_open: false,
     });
-    assert!(shown.text.len() <= MAX_OUTPUT_TAIL + 3);
+    assert!(shown.text.len() <= job::MAX_OUTPUT_TAIL + 3);
     assert!(shown.text.starts_with("0123456789abcde\n"));
     assert!(shown.text.ends_with("half a character \u{fffd}"));
     assert_eq!(Some("15 KiB".to_owned()), shown.skipped);
