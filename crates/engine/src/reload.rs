@@ -57,15 +57,24 @@ pub(crate) async fn keep(parts: &EngineParts, checked: &Checked) -> Result<(), S
 /// the same time follow one another, so the last one read is in force.
 pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError> {
     let _one_at_a_time = shared.reloading.lock().await;
-    let checked = check(&shared.parts).await.map_err(|problems| {
-        ReloadRefused {
-            problems: problems.len(),
+    let notices = shared.parts.project.notices().await;
+    let checked = match check(&shared.parts).await {
+        Ok(checked) => checked,
+        Err(mut problems) => {
+            ReloadRefused {
+                problems: problems.len(),
+            }
+            .emit();
+            problems.extend(notices);
+            return Err(ReloadError::Diagnostics(problems));
         }
-        .emit();
-        ReloadError::Diagnostics(problems)
-    })?;
+    };
     keep(&shared.parts, &checked).await?;
-    let Checked { rules, warnings } = checked;
+    let Checked {
+        rules,
+        mut warnings,
+    } = checked;
+    warnings.extend(notices);
     let rules = Arc::new(rules);
     let old = shared.rules.swap(Arc::clone(&rules));
     let changed = old.revision() != rules.revision();

@@ -554,4 +554,9 @@ pub trait Action: Send + Sync {
 pub trait ProjectSource: Send + Sync {
     /// The text as it is now, or what could not be read.
     async fn read(&self) -> Result<ProjectText, Vec<Diagnostic>>;
+
+    /// What has changed and is not put in force by a reload.
+    async fn notices(&self) -> Vec<Diagnostic> {
+        Vec::new()
+    }
 }
