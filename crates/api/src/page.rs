@@ -174,7 +174,7 @@ struct Layout {
     refresh: Option<u32>,
     refresh_link: Option<view::Link>,
     service: Option<view::Service>,
-    links: Vec<view::link::LinkRow>,
+    links: Vec<view::link::LinkLine>,
     content: html::Safe,
 }
 

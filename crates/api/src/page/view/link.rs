@@ -1,4 +1,4 @@
-//! Sources and sinks, each a row of one table.
+//! Sources and sinks, each a line.
 
 use model::clock::Timestamp;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::json::{Sink, Source};
 const MAX_DETAIL: usize = 500;
 
 #[derive(Debug, Serialize)]
-pub(in crate::page) struct LinkRow {
+pub(in crate::page) struct LinkLine {
     name: String,
     /// `source` or `sink`.
     direction: &'static str,
@@ -30,15 +30,15 @@ pub(in crate::page) struct LinkRow {
 }
 
 /// Sources first, each in the order of the configuration.
-pub(in crate::page) fn links(sources: &[Source], sinks: &[Sink], now: Timestamp) -> Vec<LinkRow> {
-    let sources = sources.iter().map(|source| source_row(source, now));
-    let sinks = sinks.iter().map(|sink| sink_row(sink, now));
+pub(in crate::page) fn links(sources: &[Source], sinks: &[Sink], now: Timestamp) -> Vec<LinkLine> {
+    let sources = sources.iter().map(|source| source_line(source, now));
+    let sinks = sinks.iter().map(|sink| sink_line(sink, now));
     sources.chain(sinks).collect()
 }
 
-fn source_row(source: &Source, now: Timestamp) -> LinkRow {
+fn source_line(source: &Source, now: Timestamp) -> LinkLine {
     let held = (source.held > 0).then(|| format!("{} not acknowledged yet", source.held));
-    LinkRow {
+    LinkLine {
         name: source.name.to_string(),
         direction: "source",
         kind: format!("{}, ack: {}", source.kind, source.ack.as_str()),
@@ -51,7 +51,7 @@ fn source_row(source: &Source, now: Timestamp) -> LinkRow {
     }
 }
 
-fn sink_row(sink: &Sink, now: Timestamp) -> LinkRow {
+fn sink_line(sink: &Sink, now: Timestamp) -> LinkLine {
     let backlog = &sink.backlog;
     let waiting = (backlog.events > 0).then(|| match backlog.oldest {
         Some(oldest) => format!(
@@ -61,7 +61,7 @@ fn sink_row(sink: &Sink, now: Timestamp) -> LinkRow {
         ),
         None => format!("{} to be sent", backlog.events),
     });
-    LinkRow {
+    LinkLine {
         name: sink.name.to_string(),
         direction: "sink",
         kind: sink.kind.clone(),
