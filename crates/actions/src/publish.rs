@@ -12,7 +12,7 @@ use model::{
     clock::{BootTime, Clock},
     diagnostic::Diagnostic,
     event::{Event, Origin},
-    id::{EventId, JobId, SinkName},
+    id::{EventId, SinkName},
     job::{Outcome, Retry, StepKind},
     json::Object,
     ports::{
@@ -93,18 +93,19 @@ impl PublishAction {
     }
 }
 
-/// The year in which the job's event was accepted, and a UUID of the job and
-/// the step: the same at every try, and no other's.
+/// The year of the job's event, and a UUID of the event, the rule and the
+/// step: the same at every try on every instance, and no other's.
 fn event_id(context: &StepContext) -> EventId {
-    let year = context.event.accepted.year();
-    let uuid = uuid_of(&context.job, context.step);
+    let year = context.event.time.year();
+    let uuid = uuid_of(context);
     format!("{year}-{uuid}")
         .parse()
         .expect("a year and a UUID are an event id")
 }
 
-fn uuid_of(job: &JobId, step: usize) -> uuid::Uuid {
-    let text = format!("lariat publish {job} {step}");
+fn uuid_of(context: &StepContext) -> uuid::Uuid {
+    let (event, rule, step) = (&context.event.id, &context.rule, context.step);
+    let text = format!("lariat publish {event} {rule} {step}");
     let hash = Sha256::digest(text.as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);

@@ -68,8 +68,9 @@ pub struct CommandCall {
     pub detach: bool,
 }
 
-/// An event to be published to a sink. Its id follows from the job and the
-/// step, so that it is the same however often the step is tried.
+/// An event to be published to a sink. Its id follows from the event, the
+/// rule and the step, so that it is the same however often and on whichever
+/// instance the step is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishCall {
     pub sink: SinkName,

@@ -221,13 +221,15 @@ async fn every_try_of_a_step_has_one_id_and_no_other_step_has_it() {
     let mut stage = Stage::new(Manner::Answers(Ok(())));
     stage.publish(call()).await;
     stage.context.attempt = 2;
+    // As on another instance.
+    stage.context.job = JobId::generate();
     stage
         .clock
         .set_wall("2027-01-01T00:00:00Z".parse().unwrap());
     stage.publish(call()).await;
     stage.context.step = 3;
     stage.publish(call()).await;
-    stage.context.job = JobId::generate();
+    stage.context.rule = "another".parse().unwrap();
     stage.publish(call()).await;
     let mut ids: Vec<String> = stage
         .taken()
