@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use model::{
     clock::Clock,
-    ports::{AcceptError, Intake, JobQueue, Upkeep},
+    ports::{AcceptError, Cutoffs, Intake, JobQueue, Judged, Upkeep},
 };
 use store::{SqliteOptions, SqliteStore};
 use testkit::{
     TestClock,
-    contract::build::{LEASE, claimant, event, fire, judged, plan},
+    contract::build::{LEASE, claimant, delivered, event, fire, judged, plan},
 };
 
 use super::options;
@@ -93,6 +93,53 @@ async fn callers_in_one_commit_are_refused_and_accepted_apart() {
     store.accept(vec![refused.clone()]).await.unwrap();
     // What comes again makes no job and is never too much.
     assert!(store.accept(vec![refused]).await.unwrap()[0].duplicate);
+}
+
+#[tokio::test]
+async fn what_is_returned_keeps_its_place_in_the_count_whatever_fails() {
+    use model::ports::custody::JobCustody;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::by_hand());
+    let path = dir.path().join("store.db");
+    let limited = SqliteOptions {
+        queue_limit: 2,
+        ..options(&clock)
+    };
+    let store = SqliteStore::open(&path, limited.clone()).await.unwrap();
+    let comes = |name: &str| Judged {
+        custody: delivered("w"),
+        ..judged(event(name, clock.now()), vec![fire("r", plan())])
+    };
+    let both = ["a", "b"].map(|name| name.parse().unwrap());
+    store.accept(vec![comes("a"), comes("b")]).await.unwrap();
+    assert_eq!(store.give_back(&both, "gone").await.unwrap().len(), 2);
+    store.close().await;
+
+    // Read again from the file, and changed by what is refused not at all.
+    let store = SqliteStore::open(&path, limited).await.unwrap();
+    store.accept(vec![comes("c")]).await.unwrap();
+    let refused = store.accept(vec![comes("a"), comes("b")]).await;
+    assert!(matches!(refused, Err(AcceptError::QueueFull { limit: 2 })));
+    let refused = store.accept(vec![comes("a"), comes("d")]).await;
+    assert!(matches!(refused, Err(AcceptError::QueueFull { limit: 2 })));
+    // Twice in a batch is once.
+    let answers = store.accept(vec![comes("a"), comes("a")]).await.unwrap();
+    assert!(answers.iter().all(|it| it.duplicate && it.jobs.len() == 1));
+    let status = store.status().await.unwrap();
+    assert_eq!((status.jobs["queued"], status.jobs["returned"]), (2, 1));
+    assert!(store.accept(vec![comes("b")]).await.is_err());
+
+    // When their events go, so does what might come back.
+    store.give_back(&both, "gone").await.unwrap();
+    let later = clock.now().plus(LEASE);
+    let cutoffs = Cutoffs {
+        events: later,
+        output: later,
+        dead: later,
+    };
+    assert_eq!(store.prune(&cutoffs, 10).await.unwrap().events, 2);
+    assert!(!store.accept(vec![comes("a")]).await.unwrap()[0].duplicate);
+    assert!(store.accept(vec![comes("b")]).await.is_err());
 }
 
 #[tokio::test]

@@ -4,15 +4,15 @@ use model::{
     clock::Clock,
     fault::FaultPoint,
     job::{JobState, NextState, OnLost},
-    ports::{History, Intake, JobControl, JobQueue, StoreError, Upkeep},
+    ports::{History, Intake, JobControl, JobQueue, Judged, StoreError, Upkeep},
 };
 
 use super::*;
 use crate::{
     TestClock,
     contract::build::{
-        LEASE, by, claimant, end, event, failed, fire, gave_up, judged, keyed, plan, steps,
-        succeeded,
+        LEASE, by, claimant, delivered, end, event, failed, fire, gave_up, judged, keyed, plan,
+        sink, steps, succeeded,
     },
 };
 
@@ -145,15 +145,23 @@ async fn the_dump_shows_everything_and_is_the_same_on_every_run() {
         assert_eq!(fenced.unwrap(), model::ports::Fenced::Recorded);
     }
     store.cancel(&leases[1].id.job, &by("ann")).await.unwrap();
+    let delivered = Judged {
+        custody: delivered("w2"),
+        routes: vec![sink("bus"), sink("archive")],
+        ..judged(event("e3", clock.now()), vec![fire("notify", plan())])
+    };
+    store.accept(vec![delivered]).await.unwrap();
     insta::assert_snapshot!(store.dump(), @r#"
-    events 2 in 1 commits of 2, revisions 0
+    events 3 in 2 commits of 3, revisions 0
       e1  org.example.e1  {"name":"e1"}
       e2  org.example.e2  {"name":"e2"}
-    verdicts 3
+      e3  org.example.e3  {"name":"e3"}
+    verdicts 4
       e1  build  fired  job-1
       e1  notify  fired  job-2
       e2  build  fired  job-3  (waiting for key `k` held by job job-1)
-    jobs 3
+      e3  notify  fired  job-4
+    jobs 4
       job-1  build  e1  failed  step 1/2  tries 1+0  key k  finished  (exit code 2; gave up after 3 attempts)
         1  w1  failed
           0  playbook  succeeded  exit code 0  6 bytes  (all is well)
@@ -162,7 +170,11 @@ async fn the_dump_shows_everything_and_is_the_same_on_every_run() {
         1  w1  running
           0  playbook  running
       job-3  build  e2  queued  step 0/1  tries 0+0  key k
+      job-4  notify  e3  queued  step 0/1  tries 0+0  delivered to w2
     dead letters 1
       dead-1  job_failed  open  from api  e1  build  job-1  (exit code 2; gave up after 3 attempts)
+    outbox 2
+      bus  e3
+      archive  e3
     "#);
 }
