@@ -10,9 +10,12 @@
 //! 2. A delivery is given back only while no claim is under way, and only
 //!    when nothing of its event has begun: an event never runs here in part.
 //! 3. What is said to others is durable first: `Mine` follows the parking.
-//!    `Unbegun` is said to one asker only, and only as long as nobody can have
-//!    taken the event over without a word.
-//! 4. Nothing is parked while the peer is not heard, since its
+//! 4. That nothing of an event has begun is told to all when it goes back, and
+//!    only as long as nobody can have taken it over without a word. Whoever
+//!    gets it next asks all the same, and begins at once when its own question
+//!    has come round: by then the others have forgotten what they were told,
+//!    so that it is never believed twice.
+//! 5. Nothing is parked while the peer is not heard, since its
 //!    acknowledgement would not arrive. Between the parking and the arrival of
 //!    the acknowledgement a parked job is run at least once, not exactly once.
 
@@ -24,7 +27,7 @@ use std::{
 
 use model::{
     clock::BootTime,
-    custody::{Due, Hold, JobStanding, answer, parting},
+    custody::{Due, Hold, JobStanding, is_kept, parting},
     fault::FaultPoint,
     id::{EventId, SourceName, WorkerId},
     link::{Delivery, DeliveryTag, FleetNote, FleetWord, Settle, Terms},
@@ -57,9 +60,8 @@ const CHUNK: usize = 500;
 const NOTE: usize = 200;
 /// Notes that wait to be heard; more are dropped, since they are repeated.
 const NOTES: usize = 1000;
-/// How long an instance that ends waits for others to ask about what it gave
-/// back.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long an instance that ends tries to settle what it still holds.
+const AT_END: Duration = Duration::from_secs(5);
 
 pub(crate) struct Custody {
     source: Arc<dyn Source>,
@@ -345,6 +347,7 @@ impl Duties {
         let custody = Arc::clone(&self.custody);
         report("give deliveries back", custody.part(shared).await);
         let now = shared.parts.clock.boot();
+        custody.tell_unbegun(&now).await;
         custody.ask(&now).await;
         custody.take_over(&now);
         let is_leaving = shared.phase() > Phase::Serving;
@@ -375,11 +378,8 @@ impl Duties {
         let begun = tokio::time::Instant::now();
         loop {
             self.round(shared, None).await;
-            let (is_empty, has_unbegun) = {
-                let tracker = self.custody.tracker();
-                (tracker.is_empty(), tracker.has_unbegun())
-            };
-            if (is_empty && !has_unbegun) || begun.elapsed() > LINGER {
+            let is_empty = self.custody.tracker().is_empty();
+            if is_empty || begun.elapsed() > AT_END {
                 return;
             }
             let note = tokio::select! {
@@ -395,6 +395,11 @@ impl Duties {
     /// Does what the word of another instance asks for.
     async fn heed(&mut self, shared: &Shared, note: FleetNote) {
         if note.from == self.custody.worker {
+            if note.about == FleetWord::Ask {
+                let now = shared.parts.clock.boot();
+                self.custody.tracker().echoed(&note.events, &now);
+                self.custody.ready.notify_one();
+            }
             return;
         }
         NoteHeard {
@@ -402,13 +407,11 @@ impl Duties {
             note: &note,
         }
         .emit();
-        match note.about {
-            FleetWord::Ask => self.answer(shared, &note).await,
-            FleetWord::Mine | FleetWord::Unbegun => {
-                let ack = self.custody.tracker().told(&note);
-                self.custody.settle(shared, ack, Settle::Ack).await;
-                self.custody.ready.notify_one();
-            }
+        let now = shared.parts.clock.boot();
+        let ack = self.custody.tracker().told(&note, &now);
+        self.custody.settle(shared, ack, Settle::Ack).await;
+        if note.about == FleetWord::Ask {
+            self.answer(shared, &note).await;
         }
     }
 
@@ -462,27 +465,28 @@ impl Custody {
 
     async fn answer(&self, shared: &Shared, note: &FleetNote) -> Result<(), StoreError> {
         let standing = standing(shared, &note.events).await?;
-        let now = shared.parts.clock.boot();
-        let mut mine = Vec::new();
-        let mut unbegun = Vec::new();
-        for id in &note.events {
-            match standing.get(id).map(|jobs| answer(jobs)) {
-                Some(Some(FleetWord::Mine)) => mine.push(id.clone()),
-                // The store does not know what others did since.
-                Some(Some(FleetWord::Unbegun)) | None => {
-                    if self.tracker().tell_unbegun(id, &note.from, &now) {
-                        unbegun.push(id.clone());
-                    }
-                }
-                Some(Some(FleetWord::Ask) | None) => {}
-            }
-        }
+        let is_mine = |id: &&EventId| standing.get(*id).is_some_and(|jobs| is_kept(jobs));
+        let mine: Vec<EventId> = note.events.iter().filter(is_mine).cloned().collect();
         if !mine.is_empty() {
             self.park(shared, &mine).await?;
             self.tell(FleetWord::Mine, mine).await;
         }
-        self.tell(FleetWord::Unbegun, unbegun).await;
         Ok(())
+    }
+
+    /// Tells the others what went back from here unbegun, as soon as they can
+    /// be told.
+    pub(crate) async fn tell_unbegun(&self, now: &BootTime) {
+        let contact = self.source.contact();
+        let untold = {
+            let mut tracker = self.tracker();
+            if tracker.hold(&contact, now) == Hold::Sure {
+                tracker.untold(now)
+            } else {
+                Vec::new()
+            }
+        };
+        self.tell(FleetWord::Unbegun, untold).await;
     }
 
     /// The store answers for these from now on.
@@ -624,6 +628,7 @@ impl Custody {
                 }
             }
         }
+        self.tell_unbegun(&shared.parts.clock.boot()).await;
         self.release(shared, &ids, Settle::Requeue).await;
         DeliveriesGivenBack {
             source: self.source.name(),

@@ -15,7 +15,7 @@ use crate::{
     clock::BootTime,
     id::{JobId, WorkerId},
     job::JobState,
-    link::{Contact, FleetWord},
+    link::Contact,
 };
 
 /// Who answers for the jobs of an event that is being accepted.
@@ -103,18 +103,11 @@ pub fn due(jobs: &[JobStanding], is_overdue: bool) -> Due {
     }
 }
 
-/// What an instance answers when another asks about an event that this store
-/// has, by its jobs. Before it says `Mine` it parks what is open.
-pub fn answer(jobs: &[JobStanding]) -> Option<FleetWord> {
-    let is_returned = |job: &JobStanding| job.state == JobState::Returned;
-    if !jobs.iter().any(is_returned) {
-        Some(FleetWord::Mine)
-    } else if jobs.iter().all(|job| !job.begun) {
-        Some(FleetWord::Unbegun)
-    } else {
-        // What came of it is not known here.
-        None
-    }
+/// Whether an instance answers [`crate::link::FleetWord::Mine`] when another asks about an
+/// event that its store has, by its jobs; what is open of it is parked first.
+/// Otherwise it is silent: what came of a returned job since is not known here.
+pub fn is_kept(jobs: &[JobStanding]) -> bool {
+    jobs.iter().all(|job| job.state != JobState::Returned)
 }
 
 /// What may be done with deliveries that are held, by what is heard of the

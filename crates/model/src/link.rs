@@ -93,7 +93,8 @@ pub enum FleetWord {
     Ask,
     /// These are kept and finished here: acknowledge them.
     Mine,
-    /// These were delivered to me and nothing of them has begun: run them.
+    /// These were delivered to me, go back to the queue, and nothing of them
+    /// has begun: run them.
     Unbegun,
 }
 

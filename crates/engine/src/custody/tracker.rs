@@ -18,7 +18,7 @@ use model::{
         Due, Hold, JobStanding, due, hold,
         parting::{Gone, gone, leaving},
     },
-    id::{EventId, WorkerId},
+    id::EventId,
     link::{Contact, DeliveryTag, FleetNote, FleetWord},
     ports::Judged,
 };
@@ -58,19 +58,37 @@ struct Entry {
 #[derive(Debug)]
 struct Wait {
     arriving: Arriving,
-    /// When it is taken over.
-    until: BootTime,
+    /// When it is taken over, which is known when our question has come
+    /// round: before that nobody may have heard it.
+    until: Option<BootTime>,
+    /// When it is taken over although the question never came round, as with
+    /// a broker that lets nobody ask.
+    latest: BootTime,
     /// When the others are asked again.
     ask: BootTime,
+    /// Who had it has said that nothing has begun …
+    is_unbegun: bool,
+    /// … and everybody was asked since.
+    has_asked: bool,
 }
 
-/// An event that went back from here unbegun. Only for a while is it known
-/// that nobody else has begun with it, and only to one who asks.
-#[derive(Debug)]
-struct Unbegun {
-    until: BootTime,
-    told: Option<WorkerId>,
+/// An event that went back to the broker and of which nothing has begun.
+#[derive(Debug, PartialEq, Eq)]
+enum Unbegun {
+    /// It went back from here and nobody knows. From then on another may have
+    /// taken it over for want of a word.
+    Untold { until: BootTime },
+    /// Everybody was told. It is so until somebody asks about it, which is
+    /// what every instance does before it begins.
+    Told,
 }
+
+/// So many times the takeover is waited for when nobody hears our question.
+const UNHEARD: u32 = 3;
+
+/// Events that are known to be unbegun elsewhere; those beyond are asked
+/// about like any other.
+const MOST_UNBEGUN: usize = 10_000;
 
 /// What is to be done after a look at jobs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -186,15 +204,18 @@ impl Tracker {
                     *proven = now.clone();
                 }
                 for unbegun in self.unbegun.values_mut() {
-                    if still(&unbegun.until) {
-                        unbegun.until = now.plus(takeover);
+                    match unbegun {
+                        Unbegun::Untold { until } if still(until) => *until = now.plus(takeover),
+                        Unbegun::Untold { .. } | Unbegun::Told => {}
                     }
                 }
             }
             Contact::Silent { .. } => {}
         }
-        self.unbegun
-            .retain(|_, unbegun| !unbegun.until.has_passed(now));
+        self.unbegun.retain(|_, unbegun| match unbegun {
+            Unbegun::Untold { until } => !until.has_passed(now),
+            Unbegun::Told => true,
+        });
     }
 
     /// Registers what is about to be handed to the store; gives back only what
@@ -333,6 +354,11 @@ impl Tracker {
             !arriving.tags.is_empty()
         });
         self.connections.retain(|number, _| *number > connection);
+        // Who has asked meanwhile was not heard.
+        self.unbegun.retain(|_, unbegun| match unbegun {
+            Unbegun::Untold { .. } => true,
+            Unbegun::Told => false,
+        });
     }
 
     /// Entries whose deliveries are gone.
@@ -369,8 +395,8 @@ impl Tracker {
         back
     }
 
-    /// A lost event went back. Whoever asks soon is told that nothing has
-    /// begun, when nothing had begun before it came here either.
+    /// A lost event went back. The others are told that nothing has begun,
+    /// when nothing had begun before it came here either.
     pub(crate) fn gave_back(&mut self, id: &EventId) {
         self.leave_unbegun(id);
         self.release(id);
@@ -391,35 +417,36 @@ impl Tracker {
             && !self.takeover.is_zero()
         {
             let until = proven.plus(self.takeover);
-            self.unbegun.insert(id, Unbegun { until, told: None });
+            self.unbegun.insert(id, Unbegun::Untold { until });
         }
     }
 
     /// Whether it went back from here, nothing has begun, and nobody was told
     /// so: then it is ours as if it had come for the first time.
     pub(crate) fn take_unbegun(&mut self, id: &EventId, now: &BootTime) -> bool {
-        self.unbegun
-            .remove(id)
-            .is_some_and(|unbegun| unbegun.told.is_none() && !unbegun.until.has_passed(now))
-    }
-
-    /// Whether one who asks may be told that nothing has begun. Who was told
-    /// may have begun since, so nobody else is.
-    pub(crate) fn tell_unbegun(&mut self, id: &EventId, to: &WorkerId, now: &BootTime) -> bool {
-        let Some(unbegun) = self.unbegun.get_mut(id) else {
-            return false;
+        let is_ours = match self.unbegun.get(id) {
+            Some(Unbegun::Untold { until }) => !until.has_passed(now),
+            Some(Unbegun::Told) | None => false,
         };
-        let may = !unbegun.until.has_passed(now)
-            && unbegun.told.as_ref().is_none_or(|before| before == to);
-        if may {
-            unbegun.told = Some(to.clone());
+        if is_ours {
+            self.unbegun.remove(id);
         }
-        may
+        is_ours
     }
 
-    /// Whether somebody may still ask about what went back from here.
-    pub(crate) fn has_unbegun(&self) -> bool {
-        self.unbegun.values().any(|unbegun| unbegun.told.is_none())
+    /// What the others are to be told about: nothing of it has begun.
+    pub(crate) fn untold(&mut self, now: &BootTime) -> Vec<EventId> {
+        let mut ids = Vec::new();
+        for (id, unbegun) in &mut self.unbegun {
+            match unbegun {
+                Unbegun::Untold { until } if !until.has_passed(now) => {
+                    ids.push(id.clone());
+                    *unbegun = Unbegun::Told;
+                }
+                Unbegun::Untold { .. } | Unbegun::Told => {}
+            }
+        }
+        ids
     }
 
     /// Waits for the word of others about an event.
@@ -430,6 +457,7 @@ impl Tracker {
         }
         self.count(&arriving.tags);
         let id = arriving.judged.event.id.clone();
+        let is_unbegun = self.unbegun.remove(&id) == Some(Unbegun::Told);
         match self.waits.entry(id) {
             hash_map::Entry::Occupied(mut wait) => {
                 wait.get_mut().arriving.tags.extend(arriving.tags);
@@ -437,8 +465,11 @@ impl Tracker {
             hash_map::Entry::Vacant(place) => {
                 place.insert(Wait {
                     arriving,
-                    until: now.plus(self.takeover),
+                    until: None,
+                    latest: now.plus(self.takeover * UNHEARD),
                     ask: now.clone(),
+                    is_unbegun,
+                    has_asked: false,
                 });
             }
         }
@@ -450,35 +481,71 @@ impl Tracker {
         for (id, wait) in &mut self.waits {
             if wait.ask.has_passed(now) {
                 wait.ask = now.plus(every);
+                wait.has_asked = wait.is_unbegun;
                 ids.push(id.clone());
             }
         }
         ids
     }
 
-    /// What another has said about events that are waited for: the tags that
-    /// are to be acknowledged since it has them.
-    pub(crate) fn told(&mut self, note: &FleetNote) -> Vec<DeliveryTag> {
+    /// What another has said: the tags that are to be acknowledged since it
+    /// has their events.
+    pub(crate) fn told(&mut self, note: &FleetNote, now: &BootTime) -> Vec<DeliveryTag> {
         let mut ack = Vec::new();
         for id in &note.events {
             match note.about {
-                FleetWord::Ask => {}
+                // It will begin with it, or has heard from us that it may.
+                FleetWord::Ask => {
+                    if self.unbegun.get(id) == Some(&Unbegun::Told) {
+                        self.unbegun.remove(id);
+                    }
+                }
                 FleetWord::Mine => {
+                    self.unbegun.remove(id);
                     if let Some(wait) = self.waits.remove(id) {
                         self.uncount(&wait.arriving.tags);
                         ack.extend(wait.arriving.tags);
                     }
                 }
-                FleetWord::Unbegun => self.resolve(id, Past::Fresh),
+                FleetWord::Unbegun => match self.waits.get_mut(id) {
+                    // The others have heard the same, and are to forget it
+                    // before anything begins.
+                    Some(wait) => {
+                        wait.is_unbegun = true;
+                        wait.ask = now.clone();
+                    }
+                    None if self.unbegun.len() < MOST_UNBEGUN && !self.entries.contains_key(id) => {
+                        self.unbegun.insert(id.clone(), Unbegun::Told);
+                    }
+                    None => {}
+                },
             }
         }
         ack
     }
 
+    /// Our own question has come round: everybody who hears anything has heard
+    /// it, and nobody else begins with what is unbegun.
+    pub(crate) fn echoed(&mut self, events: &[EventId], now: &BootTime) {
+        for id in events {
+            let Some(wait) = self.waits.get_mut(id) else {
+                continue;
+            };
+            if wait.is_unbegun && wait.has_asked {
+                self.resolve(id, Past::Fresh);
+            } else if wait.until.is_none() {
+                wait.until = Some(now.plus(self.takeover));
+            }
+        }
+    }
+
     /// Takes over what nobody has spoken for.
     pub(crate) fn take_over(&mut self, now: &BootTime) -> Vec<EventId> {
         let due = self.waits.iter();
-        let due = due.filter(|(_, wait)| wait.until.has_passed(now));
+        let due = due.filter(|(_, wait)| {
+            let until = wait.until.as_ref().unwrap_or(&wait.latest);
+            until.has_passed(now)
+        });
         let ids: Vec<EventId> = due.map(|(id, _)| id.clone()).collect();
         for id in &ids {
             self.resolve(id, Past::TakenOver);

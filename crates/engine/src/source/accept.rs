@@ -212,13 +212,13 @@ async fn held(
     }
     match hand_over_ours(shared, custody, &mut arriving).await {
         Handed::Taken(accepted) => custody.hold_on(&arriving, &accepted, ack),
-        Handed::Ending => give_up(feed, custody, arriving).await,
+        Handed::Ending => give_up(shared, feed, custody, arriving).await,
         Handed::Poisoned(_) => {
             for one in arriving {
                 let mut single = vec![one];
                 match hand_over_ours(shared, custody, &mut single).await {
                     Handed::Taken(accepted) => custody.hold_on(&single, &accepted, ack),
-                    Handed::Ending => give_up(feed, custody, single).await,
+                    Handed::Ending => give_up(shared, feed, custody, single).await,
                     Handed::Poisoned(error) => {
                         for one in single {
                             if bury(shared, feed, &one.judged, &error).await {
@@ -233,7 +233,7 @@ async fn held(
 }
 
 /// The engine ends before these were accepted.
-async fn give_up(feed: &Feed, custody: &Custody, arriving: Vec<Arriving>) {
+async fn give_up(shared: &Shared, feed: &Feed, custody: &Custody, arriving: Vec<Arriving>) {
     let tags = {
         let mut tracker = custody.tracker();
         tracker.not_accepted(&arriving);
@@ -242,6 +242,7 @@ async fn give_up(feed: &Feed, custody: &Custody, arriving: Vec<Arriving>) {
         }
         arriving.into_iter().flat_map(|one| one.tags).collect()
     };
+    custody.tell_unbegun(&shared.parts.clock.boot()).await;
     feed.settle(tags, Settle::Requeue).await;
 }
 

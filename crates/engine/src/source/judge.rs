@@ -59,7 +59,7 @@ async fn next(shared: &Shared, feed: &Feed) -> Option<Vec<Delivery>> {
         let is_serving = shared.phase() == Phase::Serving;
         match (feed.inbox.take(max), &feed.custody) {
             (Some(deliveries), Some(custody)) if !is_serving => {
-                leave(feed, custody, deliveries).await;
+                leave(shared, feed, custody, deliveries).await;
                 continue;
             }
             (Some(deliveries), _) => return Some(deliveries),
@@ -75,7 +75,7 @@ async fn next(shared: &Shared, feed: &Feed) -> Option<Vec<Delivery>> {
 }
 
 /// The engine ends before it has begun with these.
-async fn leave(feed: &Feed, custody: &Custody, deliveries: Vec<Delivery>) {
+async fn leave(shared: &Shared, feed: &Feed, custody: &Custody, deliveries: Vec<Delivery>) {
     {
         let mut tracker = custody.tracker();
         for delivery in deliveries.iter().filter(|one| !one.redelivered) {
@@ -86,6 +86,7 @@ async fn leave(feed: &Feed, custody: &Custody, deliveries: Vec<Delivery>) {
             }
         }
     }
+    custody.tell_unbegun(&shared.parts.clock.boot()).await;
     let tags = deliveries.iter().map(|delivery| delivery.tag).collect();
     feed.settle(tags, Settle::Requeue).await;
 }

@@ -8,11 +8,16 @@
 mod contracts;
 mod control;
 mod dead;
+mod fleet;
+mod fleet_faults;
+mod fleet_random;
 mod harness;
 mod leases;
 mod reload;
 mod retry;
+mod route;
 mod shutdown;
+mod source;
 mod sweep;
 mod trouble;
 mod world;

@@ -4,7 +4,7 @@ use model::{
     clock::Timestamp,
     custody::Custody,
     event::{Event, Origin, Severity},
-    id::JobId,
+    id::{JobId, WorkerId},
     json::{ContentHash, Object},
 };
 
@@ -190,24 +190,62 @@ fn nothing_is_parked_while_nobody_is_heard() {
     assert_eq!(vec![id("e1")], verdicts.park, "overdue");
 }
 
+fn note(about: FleetWord, event: &str) -> FleetNote {
+    FleetNote {
+        from: worker("w2"),
+        about,
+        events: vec![id(event)],
+    }
+}
+
 #[test]
-fn one_who_asks_soon_is_told_that_nothing_has_begun_and_nobody_else() {
+fn what_went_back_unbegun_is_told_once_and_then_asked_about_like_any_other() {
     let mut tracker = holding(&["e1"]);
     tracker.lost(1);
     let lost = tracker.lost_events();
     tracker.part(&lost, &standing("e1: queued"));
     tracker.gave_back(&id("e1"));
-    assert!(!tracker.tell_unbegun(&id("e2"), &worker("w2"), &at(11)));
-    assert!(tracker.tell_unbegun(&id("e1"), &worker("w2"), &at(11)));
-    assert!(
-        tracker.tell_unbegun(&id("e1"), &worker("w2"), &at(12)),
-        "again"
-    );
-    assert!(!tracker.tell_unbegun(&id("e1"), &worker("w3"), &at(12)));
-    assert!(
-        !tracker.take_unbegun(&id("e1"), &at(12)),
-        "nor to ourselves"
-    );
+    assert_eq!(vec![id("e1")], tracker.untold(&at(11)));
+    assert!(tracker.untold(&at(11)).is_empty());
+    assert!(!tracker.take_unbegun(&id("e1"), &at(12)));
+    tracker.told(&note(FleetWord::Ask, "e1"), &at(12));
+    tracker.wait(arriving("e1", tag(2, 1)), &at(13));
+    tracker.asks(&at(13), Duration::from_secs(2));
+    tracker.echoed(&[id("e1")], &at(1));
+    assert!(!tracker.has_ready(), "somebody else has it");
+}
+
+#[test]
+fn what_is_unbegun_begins_when_our_question_has_come_round() {
+    let every = Duration::from_secs(2);
+    // Told before it comes, and after.
+    for is_early in [true, false] {
+        let mut tracker = Tracker::new(TAKEOVER);
+        if is_early {
+            tracker.told(&note(FleetWord::Unbegun, "e1"), &at(0));
+        }
+        tracker.wait(arriving("e1", tag(1, 1)), &at(1));
+        if !is_early {
+            assert_eq!(1, tracker.asks(&at(1), every).len());
+            tracker.echoed(&[id("e1")], &at(1));
+            tracker.told(&note(FleetWord::Unbegun, "e1"), &at(1));
+        }
+        assert!(!tracker.has_ready());
+        assert_eq!(1, tracker.asks(&at(1), every).len(), "once more");
+        tracker.echoed(&[id("e1")], &at(1));
+        assert_eq!(Past::Fresh, tracker.take_ready(10)[0].past);
+    }
+}
+
+#[test]
+fn what_others_said_is_forgotten_with_the_connection() {
+    let mut tracker = Tracker::new(TAKEOVER);
+    tracker.told(&note(FleetWord::Unbegun, "e1"), &at(0));
+    tracker.lost(1);
+    tracker.wait(arriving("e1", tag(2, 1)), &at(1));
+    tracker.asks(&at(1), Duration::from_secs(2));
+    tracker.echoed(&[id("e1")], &at(1));
+    assert!(!tracker.has_ready());
 }
 
 #[test]
@@ -233,24 +271,29 @@ fn what_may_have_been_taken_over_is_not_called_unbegun() {
 #[test]
 fn what_nobody_speaks_for_is_taken_over() {
     let mut tracker = Tracker::new(TAKEOVER);
-    for event in ["e1", "e2", "e3"] {
+    for event in ["e1", "e3"] {
         tracker.wait(arriving(event, tag(1, 1)), &at(0));
     }
     let every = Duration::from_secs(2);
-    assert_eq!(3, tracker.asks(&at(0), every).len());
+    assert_eq!(2, tracker.asks(&at(0), every).len());
     assert!(tracker.asks(&at(1), every).is_empty());
-    let note = |about, event| FleetNote {
-        from: worker("w2"),
-        about,
-        events: vec![id(event)],
-    };
-    let ack = tracker.told(&note(FleetWord::Mine, "e1"));
+    let ack = tracker.told(&note(FleetWord::Mine, "e1"), &at(1));
     assert_eq!(vec![tag(1, 1)], ack);
-    tracker.told(&note(FleetWord::Unbegun, "e2"));
-    assert_eq!(Past::Fresh, tracker.take_ready(10)[0].past);
-    assert!(tracker.take_over(&at(19)).is_empty());
-    assert_eq!(vec![id("e3")], tracker.take_over(&at(20)));
+    tracker.echoed(&[id("e3")], &at(5));
+    tracker.echoed(&[id("e3")], &at(7));
+    assert!(tracker.take_over(&at(24)).is_empty());
+    assert_eq!(vec![id("e3")], tracker.take_over(&at(25)));
     assert_eq!(Past::TakenOver, tracker.take_ready(10)[0].past);
+    assert!(tracker.is_empty());
+}
+
+#[test]
+fn a_question_that_nobody_hears_is_waited_for_longer() {
+    let mut tracker = Tracker::new(TAKEOVER);
+    tracker.wait(arriving("e1", tag(1, 1)), &at(0));
+    assert!(tracker.take_over(&at(59)).is_empty());
+    assert_eq!(vec![id("e1")], tracker.take_over(&at(60)));
+    tracker.take_ready(10);
     assert!(tracker.is_empty());
 }
 
