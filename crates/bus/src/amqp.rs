@@ -20,6 +20,7 @@ mod table;
 mod tags;
 mod tasks;
 mod tls;
+mod version;
 
 pub use settings::{
     AmqpConnection, AmqpSinkSettings, AmqpSourceSettings, AmqpTls, Auth, Declare, HostPort,

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use async_compat::Compat;
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
@@ -24,6 +25,7 @@ use tracing::debug;
 use super::{
     settings::{AmqpConnection, Auth, HostPort},
     tls::{self, TlsError},
+    version::{self, Version},
 };
 
 /// For one host: the name, TCP, TLS and the handshake of AMQP together.
@@ -127,6 +129,7 @@ impl fmt::Display for Who {
 pub(super) struct Line {
     pub(super) connection: Connection,
     pub(super) peer: HostPort,
+    settings: AmqpConnection,
     socket: Socket,
 }
 
@@ -162,6 +165,22 @@ impl Line {
             debug!(%error, "the broker did not answer the farewell");
         }
         self.cut();
+    }
+
+    /// The version of the server. lapin keeps to itself what a server says
+    /// first, so it is asked by a connection of its own.
+    pub(super) async fn version(&self) -> Result<Version, ConnectError> {
+        let ask = async {
+            let (mut stream, _socket) = dial(&self.settings, &self.peer).await?;
+            let unreachable = |source| ConnectError::Unreachable {
+                host: self.peer.clone(),
+                source,
+            };
+            version::ask(&mut stream).await.map_err(unreachable)
+        };
+        let host = || self.peer.clone();
+        let answer = timeout(PATIENCE, ask).await;
+        answer.unwrap_or_else(|_| Err(ConnectError::Silent { host: host() }))
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -214,7 +233,13 @@ pub(super) async fn connect(settings: &AmqpConnection) -> Result<Line, RoundErro
     })
 }
 
-async fn open(settings: &AmqpConnection, host: &HostPort) -> Result<Line, ConnectError> {
+type Stream = AsyncTcpStream<Compat<tokio::net::TcpStream>>;
+
+/// TCP, and TLS when it is wanted.
+async fn dial(
+    settings: &AmqpConnection,
+    host: &HostPort,
+) -> Result<(Stream, Socket), ConnectError> {
     let runtime = lapin::runtime::default_runtime().map_err(|source| ended(host, source))?;
     let mut refusals = Refusals::default();
     let mut stream = None;
@@ -243,22 +268,26 @@ async fn open(settings: &AmqpConnection, host: &HostPort) -> Result<Line, Connec
     // From here on a timeout or an error has to end lapin's thread too, which
     // holds the stream.
     let socket = Socket(TcpStream::from(socket));
-    let stream = match &settings.tls {
-        None => stream,
-        Some(tls) => {
-            let connector = tls::connector(tls).map_err(|source| ConnectError::Identity {
-                host: host.clone(),
-                source,
-            })?;
-            stream
-                .into_rustls(&connector, &host.host)
-                .await
-                .map_err(|source| ConnectError::Tls {
-                    host: host.clone(),
-                    source,
-                })?
-        }
+    let Some(tls) = &settings.tls else {
+        return Ok((stream, socket));
     };
+    let connector = tls::connector(tls).map_err(|source| ConnectError::Identity {
+        host: host.clone(),
+        source,
+    })?;
+    let stream = stream
+        .into_rustls(&connector, &host.host)
+        .await
+        .map_err(|source| ConnectError::Tls {
+            host: host.clone(),
+            source,
+        })?;
+    Ok((stream, socket))
+}
+
+async fn open(settings: &AmqpConnection, host: &HostPort) -> Result<Line, ConnectError> {
+    let runtime = lapin::runtime::default_runtime().map_err(|source| ended(host, source))?;
+    let (stream, socket) = dial(settings, host).await?;
     let properties = ConnectionProperties::default()
         .with_connection_name(settings.name.clone().into())
         .with_client_property("product".into(), "Lariat".into())
@@ -276,6 +305,7 @@ async fn open(settings: &AmqpConnection, host: &HostPort) -> Result<Line, Connec
     Ok(Line {
         connection,
         peer: host.clone(),
+        settings: settings.clone(),
         socket,
     })
 }
@@ -385,7 +415,6 @@ fn refused(settings: &AmqpConnection, host: &HostPort, error: lapin::Error) -> C
 
 pub(super) const ACCESS_REFUSED: u16 = 403;
 pub(super) const NOT_FOUND: u16 = 404;
-pub(super) const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
 /// The code and the text of a refusal that came from the broker.

@@ -13,9 +13,10 @@ use lapin::{
 use tokio::time::timeout;
 
 use super::{
-    connect::{ACCESS_REFUSED, Line, NOT_FOUND, PRECONDITION_FAILED, explain, said},
+    connect::{ACCESS_REFUSED, ConnectError, Line, NOT_FOUND, explain, said},
     settings::{Declare, QueueKind, QueueSettings},
     table::{TooLong, short, table},
+    version::Version,
 };
 
 /// For one question to the broker.
@@ -42,6 +43,8 @@ pub(super) enum QueueError {
     Refused { what: String, said: String },
     #[error("the broker did not answer within {} s", PATIENCE.as_secs())]
     Silent,
+    #[error("cannot learn the version of the broker: {}", .0.explain())]
+    Version(#[from] ConnectError),
     #[error(transparent)]
     TooLong(#[from] TooLong),
 }
@@ -106,50 +109,15 @@ async fn exists(line: &Line, name: &ShortString) -> Result<bool, QueueError> {
     }
 }
 
-/// Which arguments a broker takes depends on its version, and lapin does not
-/// tell the version. So the newest are tried first: up to 3.13 a delivery
-/// limit of -1 is refused, and there the limit is off by default.
 async fn make(
     line: &Line,
     settings: &QueueSettings,
     consumer_timeout: Option<Duration>,
 ) -> Result<ShortString, QueueError> {
-    let mut arguments = arguments(settings, consumer_timeout)?;
-    let is_ours = |name: &str| !settings.arguments.contains_key(name);
-    match declare(line, settings, arguments.clone()).await? {
-        Ok(name) => return Ok(name),
-        Err(error) => {
-            let is_about = |text: &str, name: &str| text.contains(name) && is_ours(name);
-            match said(&error) {
-                Some((PRECONDITION_FAILED, text)) if is_about(&text, DELIVERY_LIMIT) => {
-                    arguments.remove(DELIVERY_LIMIT);
-                }
-                // Another instance was quicker, with other arguments.
-                Some((PRECONDITION_FAILED, _))
-                    if exists(line, &short("queue name", &settings.name)?).await? =>
-                {
-                    return Ok(short("queue name", &settings.name)?);
-                }
-                Some(_) | None => return Err(undeclared(settings, &error)),
-            }
-        }
-    }
-    declare(line, settings, arguments)
-        .await?
-        .map_err(|error| undeclared(settings, &error))
-}
-
-fn undeclared(settings: &QueueSettings, error: &lapin::Error) -> QueueError {
-    let what = format!("declare queue `{}`", settings.name);
-    failed(what, "configure", error)
-}
-
-async fn declare(
-    line: &Line,
-    settings: &QueueSettings,
-    arguments: BTreeMap<ShortString, AMQPValue>,
-) -> Result<Result<ShortString, lapin::Error>, QueueError> {
+    let version = line.version().await?;
+    let arguments = arguments(settings, consumer_timeout, version)?;
     let channel = channel(line).await?;
+    let name = short("queue name", &settings.name)?;
     let options = QueueDeclareOptions {
         passive: false,
         durable: settings.durable,
@@ -157,22 +125,27 @@ async fn declare(
         auto_delete: settings.auto_delete,
         nowait: false,
     };
-    let question = channel.queue_declare(
-        short("queue name", &settings.name)?,
-        options,
-        arguments.into(),
-    );
+    let question = channel.queue_declare(name.clone(), options, arguments.into());
     match timeout(PATIENCE, question).await {
-        Ok(Ok(queue)) => Ok(Ok(queue.name().clone())),
-        Ok(Err(error)) => Ok(Err(error)),
+        Ok(Ok(queue)) => Ok(queue.name().clone()),
+        // Another instance may have been quicker, with other arguments.
+        Ok(Err(_)) if !settings.name.is_empty() && exists(line, &name).await? => Ok(name),
+        Ok(Err(error)) => {
+            let what = format!("declare queue `{name}`");
+            Err(failed(what, "configure", &error))
+        }
         Err(_) => Err(QueueError::Silent),
     }
 }
 
-/// What the type of queue allows, ours first and the user's over it.
+/// What the server and the type of queue know, and the user's over it.
+///
+/// A delivery limit of -1 means none to RabbitMQ 4, whose default is 20. An
+/// older one takes the number as it is and drops what is delivered again.
 fn arguments(
     settings: &QueueSettings,
     consumer_timeout: Option<Duration>,
+    version: Version,
 ) -> Result<BTreeMap<ShortString, AMQPValue>, QueueError> {
     let is_private = settings.name.is_empty() || settings.exclusive || settings.auto_delete;
     let kind = if is_private || !settings.durable {
@@ -184,11 +157,15 @@ fn arguments(
     match kind {
         QueueKind::Quorum => {
             all.insert(QUEUE_TYPE.into(), AMQPValue::LongString("quorum".into()));
-            all.insert(DELIVERY_LIMIT.into(), AMQPValue::LongLongInt(-1));
+            if version >= Version::new(4, 0) {
+                all.insert(DELIVERY_LIMIT.into(), AMQPValue::LongLongInt(-1));
+            }
         }
         QueueKind::Classic => {}
     }
-    if let Some(limit) = consumer_timeout {
+    if let Some(limit) = consumer_timeout
+        && version >= Version::new(3, 12)
+    {
         let millis = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
         all.insert(CONSUMER_TIMEOUT.into(), AMQPValue::LongLongInt(millis));
     }
