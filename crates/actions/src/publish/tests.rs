@@ -188,7 +188,7 @@ async fn an_event_is_published_and_named_in_the_result() {
     let [event] = taken.as_slice() else {
         panic!("{taken:?}")
     };
-    let id = "2025-673fb3a0-5ffb-8071-adbf-50961d3229c3";
+    let id = "2025-a34b08b4-4dc8-8842-a16b-e9821dd03ad8";
     assert_eq!(id, event.id.as_str());
     assert_eq!(
         ("lariat", Severity::Warning),
