@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::import::{
     found::Found,
     loopabull::{Loopabull, Looper},
+    project::goes_away,
 };
 
 /// Settings of `ansible.cfg` that are paths. A relative one starts where the
@@ -93,6 +94,12 @@ pub(super) fn of_loopabull(config: &Loopabull) -> Vec<String> {
                     "The queue goes away with its connection, or with the broker, as it did with \
                      Loopabull: what is sent meanwhile is lost. A durable queue that is neither \
                      `exclusive` nor `auto_delete`, under another name, keeps it.",
+                );
+            }
+            if goes_away(rabbit) {
+                add(
+                    "Messages are acknowledged when they are stored (`ack: stored`), not when \
+                     their playbooks have ended: a queue that goes away cannot hold them.",
                 );
             }
             if rabbit.queue.exclusive {

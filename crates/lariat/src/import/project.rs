@@ -164,11 +164,23 @@ fn source(file: &str, rabbit: &Rabbit) -> Vec<String> {
     }
     lines.push("    # Old serializers' messages and those of Loopabull 0.0.7 alike.".to_owned());
     lines.push("    format: serializer".to_owned());
-    lines.push("    ack: done".to_owned());
+    if goes_away(rabbit) {
+        lines.push(
+            "    # The queue goes away with its connection: the store holds the work.".to_owned(),
+        );
+        lines.push("    ack: stored".to_owned());
+    } else {
+        lines.push("    ack: done".to_owned());
+    }
     if let Some(seconds) = rabbit.heartbeat {
         lines.push(format!("    heartbeat: {seconds}s"));
     }
     lines
+}
+
+/// Whether the queue is gone when nobody reads it.
+pub(super) fn goes_away(rabbit: &Rabbit) -> bool {
+    rabbit.queue.exclusive || rabbit.queue.auto_delete
 }
 
 /// Percent-encoded, every byte that means something in an address.

@@ -167,7 +167,8 @@ plugins:
           auto_delete: true
         # Old serializers' messages and those of Loopabull 0.0.7 alike.
         format: serializer
-        ack: done
+        # The queue goes away with its connection: the store holds the work.
+        ack: stored
     # Loopabull runs one playbook at a time.
     workers: {concurrency: 1}
     "#);
@@ -180,11 +181,12 @@ plugins:
           playbook: "{{ event.topic | replace('.', '/') }}.yml"
           missing: skip
     "##);
-    assert_snapshot!(remarks(&written, 6), @r"
+    assert_snapshot!(remarks(&written, 7), @r"
     `heartbeat: 0` was left out: Lariat notices dead brokers by heartbeats of 1 to 600 seconds, 10 unless it is told otherwise.
     `playbook_cmd: tower-cli job launch` was left out: it is one program without arguments. Write a small script that adds them, and name it in `lariat.yml` as `ansible: {playbook_command: …}`.
     `none.cfg` cannot be read here: copy it to `ansible.cfg`, or Ansible looks where it always looks.
     The queue goes away with its connection, or with the broker, as it did with Loopabull: what is sent meanwhile is lost. A durable queue that is neither `exclusive` nor `auto_delete`, under another name, keeps it.
+    Messages are acknowledged when they are stored (`ack: stored`), not when their playbooks have ended: a queue that goes away cannot hold them.
     An exclusive queue has one reader: stop Loopabull before you start this, and start one instance only.
     A playbook that fails is tried three times, with pauses, and then is a dead letter (`lariat dead list`). Loopabull put its message back and ran it again for ever. `retry:` of a rule says otherwise.
     ");
