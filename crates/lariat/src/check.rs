@@ -39,7 +39,7 @@ pub(crate) fn project(project: &Path) -> Checked {
     let mut findings = loaded.findings;
     let store = config.store.path(project);
     let source = DirectoryProject::new(project.to_owned(), store);
-    let rules = match source.checked() {
+    let rules = match source.checked(&config.sink_names()) {
         Ok(checked) => {
             findings.extend(checked.warnings);
             Some(checked.rules)
@@ -108,7 +108,7 @@ async fn missing(
         clock: Arc::new(clock),
     };
     let mut findings = Vec::new();
-    for action in wiring::actions(config, environment, place) {
+    for action in wiring::actions((config, &[]), environment, place) {
         let is_used = rules
             .rules()
             .flat_map(Rule::steps)

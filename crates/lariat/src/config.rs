@@ -5,6 +5,8 @@
 //! default. Everything that is wrong is reported at once.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,11 +14,17 @@ use std::{
 
 use api::is_loopback;
 use engine::Retention;
-use model::diagnostic::{Diagnostic, Level};
+use model::{
+    diagnostic::{Diagnostic, Level},
+    id::SinkName,
+    route::Route,
+};
 use rules::{
     Code,
     yaml::{Node, Reader},
 };
+
+use crate::config::{sink::Sink, source::Source};
 
 /// The name of the file in the project.
 pub(crate) const FILE: &str = "lariat.yml";
@@ -29,7 +37,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
 /// Everything that `lariat.yml` says, or the defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
     /// Where the API listens. Loopback only. Default `127.0.0.1:8470`.
     pub(crate) listen: SocketAddr,
@@ -45,6 +53,10 @@ pub(crate) struct Config {
     /// `ansible-playbook`.
     pub(crate) playbook_command: String,
     pub(crate) log: Log,
+    /// Default: none, events come over HTTP only.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) sinks: Vec<Sink>,
+    pub(crate) routes: Vec<Route>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,8 +124,59 @@ impl Default for Config {
                 format: LogFormat::Text,
                 level: "info",
             },
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            routes: Vec::new(),
         }
     }
+}
+
+impl Config {
+    pub(crate) fn sink_names(&self) -> BTreeSet<SinkName> {
+        self.sinks.iter().map(|sink| sink.name().clone()).collect()
+    }
+
+    /// The keys of the file that say something else than before.
+    pub(crate) fn changes(&self, before: &Self) -> Vec<&'static str> {
+        let Self {
+            listen,
+            store,
+            workers,
+            retention,
+            prune_every,
+            limits,
+            playbook_command,
+            log,
+            sources,
+            sinks,
+            routes,
+        } = self;
+        let is_retained = (retention, prune_every) == (&before.retention, &before.prune_every);
+        [
+            ("listen", *listen != before.listen),
+            ("store", *store != before.store),
+            ("sources", *sources != before.sources),
+            ("sinks", *sinks != before.sinks),
+            ("routes", *routes != before.routes),
+            ("workers", *workers != before.workers),
+            ("retention", !is_retained),
+            ("limits", *limits != before.limits),
+            ("ansible", *playbook_command != before.playbook_command),
+            ("log", *log != before.log),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_changed)| is_changed.then_some(key))
+        .collect()
+    }
+}
+
+/// What sources and sinks are checked against.
+#[derive(Debug, Clone, Copy)]
+struct Scope<'a> {
+    project: &'a Path,
+    concurrency: usize,
+    lease: Duration,
+    renew: Duration,
 }
 
 /// Where the store is: one SQLite file.
@@ -177,7 +240,7 @@ impl Loaded {
 /// answer, so that everything else can be checked, too.
 pub(crate) fn load(project: &Path) -> Loaded {
     match read(project) {
-        Ok(text) => parse(&text),
+        Ok(text) => parse(&text, project),
         Err(finding) => Loaded {
             config: Config::default(),
             findings: vec![*finding],
@@ -216,18 +279,19 @@ fn read(project: &Path) -> Result<String, Box<Diagnostic>> {
         .map_err(|error| finding("unreadable-file", error.to_string(), None))
 }
 
-fn parse(text: &str) -> Loaded {
+fn parse(text: &str, project: &Path) -> Loaded {
     let mut reader = Reader::new(FILE, text);
     let mut config = Config::default();
     if let Some(root) = reader.parse()
         && root.data != rules::yaml::Data::Null
     {
-        section::root(&mut reader, &root, &mut config);
+        section::root(&mut reader, &root, (project, &mut config));
     }
-    Loaded {
-        config,
-        findings: reader.finish(),
+    let mut findings = reader.finish();
+    for finding in &mut findings {
+        finding.source = secret::masked(&finding.source);
     }
+    Loaded { config, findings }
 }
 
 fn listen(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {
@@ -288,6 +352,12 @@ pub(crate) struct Environment {
     pub(crate) no_color: bool,
     /// PATH, which steps inherit.
     pub(crate) path: Option<String>,
+    /// NOTIFY_SOCKET: where the service manager listens.
+    pub(crate) notify_socket: Option<OsString>,
+    /// WATCHDOG_USEC: a service that is silent for longer is started again.
+    pub(crate) watchdog: Option<Duration>,
+    /// CREDENTIALS_DIRECTORY: what the service manager hands to this service.
+    pub(crate) credentials: Option<PathBuf>,
 }
 
 impl Environment {
@@ -302,10 +372,37 @@ impl Environment {
             log: text("LARIAT_LOG"),
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             path: text("PATH"),
+            notify_socket: std::env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()),
+            watchdog: watchdog(text("WATCHDOG_USEC"), text("WATCHDOG_PID")),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
+    }
+
+    /// A variable that `lariat.yml` names, for a secret.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the configuration loader that all others are kept from"
+    )]
+    pub(crate) fn named(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
     }
 }
 
+/// The watchdog's time, if it is meant for this process.
+fn watchdog(micros: Option<String>, process: Option<String>) -> Option<Duration> {
+    let is_ours = process.is_none_or(|process| process == std::process::id().to_string());
+    let micros: u64 = micros?.parse().ok()?;
+    (is_ours && micros > 0).then(|| Duration::from_micros(micros))
+}
+
+pub(crate) mod connection;
+pub(crate) mod open;
+mod queue;
+mod route;
+pub(crate) mod secret;
 mod section;
+pub(crate) mod sink;
+pub(crate) mod source;
 #[cfg(test)]
 mod tests;
+mod url;

@@ -6,7 +6,7 @@
 //! counts are bounded, so a wrong directory is an error and not a full memory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,10 +15,14 @@ use std::{
 use async_trait::async_trait;
 use model::{
     diagnostic::{Diagnostic, Level},
+    id::SinkName,
     ports::{ProjectSource, ProjectText},
 };
 
-use crate::{config, project::listing::Listing};
+use crate::{
+    config::{self, Config},
+    project::listing::Listing,
+};
 
 mod git;
 mod listing;
@@ -35,22 +39,40 @@ pub(crate) struct DirectoryProject {
     root: PathBuf,
     /// The store's file, which is no part of the project.
     store: PathBuf,
+    /// What `lariat.yml` said when the service started.
+    started: Option<Arc<Config>>,
 }
 
 impl DirectoryProject {
     /// `root` must be canonical.
     pub(crate) fn new(root: PathBuf, store: PathBuf) -> Self {
-        Self { root, store }
+        Self {
+            root,
+            store,
+            started: None,
+        }
     }
 
-    /// Checks the rules as they are now, or says everything that is wrong: a
-    /// file that cannot be read does not hide what is wrong with the others.
-    pub(crate) fn checked(&self) -> Result<rules::Checked, Vec<Diagnostic>> {
+    /// For a service that was started with this configuration.
+    pub(crate) fn started_with(self, config: Config) -> Self {
+        Self {
+            started: Some(Arc::new(config)),
+            ..self
+        }
+    }
+
+    /// Checks the rules as they are now, in a project that has these sinks, or
+    /// says everything that is wrong: a file that cannot be read does not hide
+    /// what is wrong with the others.
+    pub(crate) fn checked(
+        &self,
+        sinks: &BTreeSet<SinkName>,
+    ) -> Result<rules::Checked, Vec<Diagnostic>> {
         let (text, mut findings) = self.read_now();
         let Some(text) = text else {
             return Err(findings);
         };
-        match rules::compile(Arc::new(text)) {
+        match rules::check(Arc::new(text), sinks) {
             Ok(checked) if findings.is_empty() => return Ok(checked),
             Ok(checked) => findings.extend(checked.warnings),
             Err(more) => findings.extend(more),
@@ -85,8 +107,9 @@ impl DirectoryProject {
         {
             return Ok(text);
         }
+        let sinks = loaded.config.sink_names();
         let mut findings = loaded.findings;
-        findings.extend(self.checked().err().unwrap_or_default());
+        findings.extend(self.checked(&sinks).err().unwrap_or_default());
         Err(findings)
     }
 
@@ -188,6 +211,22 @@ impl ProjectSource for DirectoryProject {
             Ok(text) => text,
             Err(error) => Err(vec![finding("", error.to_string(), None)]),
         }
+    }
+
+    async fn notices(&self) -> Vec<Diagnostic> {
+        let Some(started) = &self.started else {
+            return Vec::new();
+        };
+        let changed = config::load(&self.root).config.changes(started);
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let keys: Vec<String> = changed.iter().map(|key| format!("`{key}`")).collect();
+        let message = format!("changes of {} are taken at the next start", keys.join(", "));
+        vec![Diagnostic {
+            file: config::FILE.to_owned(),
+            ..Diagnostic::without_place(Level::Warning, "next-start", message)
+        }]
     }
 }
 

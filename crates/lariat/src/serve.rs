@@ -4,7 +4,7 @@
 //! drains: nothing new is begun and what runs may end. The second stops at
 //! once; guards end what runs, and the next start finds what is left.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use api::ApiSettings;
 use engine::{Engine, ReloadError};
@@ -21,22 +21,28 @@ use crate::{
     args::Serve,
     check,
     clock::SystemClock,
-    config::{self, Config, Environment, StoreUrl},
+    config::{self, Config, Environment, StoreUrl, open::LinkError, secret::Vault},
     console::Console,
     exit::Exit,
     failure::Failure,
     faults::KillAtFault,
     logging,
-    serve::signals::{Request, Signals, Stop},
+    serve::{
+        signals::{Request, Signals},
+        systemd::Systemd,
+    },
     wiring::Plan,
 };
 
 mod signals;
+mod systemd;
 
 /// How long a second signal waits for the engine to let go.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long answers under way may take once everything else has ended.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two words about a drain.
+const DRAIN_REPORT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(
     command: &Serve,
@@ -46,27 +52,42 @@ pub(crate) async fn run(
     let mut signals = Signals::new()
         .map_err(|error| Failure::unexpected(error).context("cannot watch for signals"))?;
     let root = check::locate(&command.project)?;
-    let (config, rules) = checked(command, &root, console)?;
-    logging::start(&config.log, environment)?;
+    let sound = checked(command, &root, console)?;
+    logging::start(&sound.config.log, environment)?;
     let started = {
-        let start = Box::pin(start(command, environment, (&root, &config), rules));
+        let start = Box::pin(start(command, environment, (&root, sound)));
         tokio::select! {
             started = start => started?,
             stop = signals.stop() => return Ok(stop.exit()),
         }
     };
     let address = started.listener.local_addr().map_err(Failure::unexpected)?;
+    say_what_connects(&started.config, console);
     console.say(&format!("listening on http://{address}"));
-    Box::pin(serve(started, &config, (&mut signals, console))).await
+    let systemd = Systemd::new(environment);
+    systemd.ready(&serving(&started.engine));
+    let mut talk = Talk {
+        signals: &mut signals,
+        console,
+        systemd: &systemd,
+    };
+    tokio::select! {
+        ended = Box::pin(serve(started, &mut talk)) => ended,
+        never = systemd.keep_alive() => match never {},
+    }
 }
 
-/// The configuration with what the flags say, and the rules; or everything
-/// that is wrong.
-fn checked(
-    command: &Serve,
-    root: &Path,
-    console: &mut Console,
-) -> Result<(Config, rules::Checked), Failure> {
+/// A project without errors.
+struct Sound {
+    /// With what the flags say.
+    config: Config,
+    /// What the file says.
+    written: Config,
+    rules: rules::Checked,
+}
+
+/// The project, or everything that is wrong with it.
+fn checked(command: &Serve, root: &Path, console: &mut Console) -> Result<Sound, Failure> {
     let checked = check::project(root);
     if !checked.findings.is_empty() {
         print(&checked.findings, console);
@@ -74,7 +95,8 @@ fn checked(
     let Some(rules) = checked.rules else {
         return Err(Failure::Told(Exit::Configuration));
     };
-    let mut config = checked.config;
+    let written = checked.config;
+    let mut config = written.clone();
     if let Some(listen) = command.listen {
         config.listen = config::check_listen(listen).map_err(|error| {
             let hint = error.hint();
@@ -90,7 +112,45 @@ fn checked(
         rules,
         warnings: checked.findings,
     };
-    Ok((config, rules))
+    Ok(Sound {
+        config,
+        written,
+        rules,
+    })
+}
+
+/// Sources and sinks connect in the background: a broker that is away does not
+/// keep the rest from its work.
+fn say_what_connects(config: &Config, console: &mut Console) {
+    let sources = config.sources.iter().map(|source| source.name().as_str());
+    let sinks = config.sinks.iter().map(|sink| sink.name().as_str());
+    for (what, names) in [
+        ("source", sources.collect::<Vec<_>>()),
+        ("sink", sinks.collect()),
+    ] {
+        for name in names {
+            console.say(&format!(
+                "{what} `{name}` connects in the background; `lariat status` shows how it stands"
+            ));
+        }
+    }
+}
+
+/// Who asks something of the service while it runs, and who is told.
+struct Talk<'a> {
+    signals: &'a mut Signals,
+    console: &'a mut Console,
+    systemd: &'a Systemd,
+}
+
+/// One line for the service manager.
+fn serving(engine: &Engine) -> String {
+    let rules = engine.rules();
+    format!(
+        "serving {} rules, revision {}",
+        rules.len(),
+        rules.revision()
+    )
 }
 
 fn print(findings: &[Diagnostic], console: &mut Console) {
@@ -102,15 +162,26 @@ struct Started {
     listener: TcpListener,
     engine: Engine,
     clock: Arc<dyn Clock>,
+    config: Config,
 }
 
 async fn start(
     command: &Serve,
     environment: &Environment,
-    (root, config): (&Path, &Config),
-    rules: rules::Checked,
+    (root, sound): (&Path, Sound),
 ) -> Result<Started, Failure> {
+    let Sound {
+        config,
+        written,
+        rules,
+    } = sound;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new().map_err(Failure::unexpected)?);
+    let worker = worker(clock.as_ref());
+    let vault = Vault {
+        project: root,
+        environment,
+    };
+    let links = config.open(vault, &worker).await.map_err(cannot_open)?;
     let faults: Arc<dyn Faults> = match command.fault {
         Some(plan) => Arc::new(KillAtFault::new(plan)),
         None => Arc::new(NoFaults),
@@ -123,11 +194,13 @@ async fn start(
         Err(_) => config.listen,
     };
     let plan = Plan {
-        config,
+        config: &config,
         environment,
         project: root,
         store: config.store.path(root),
-        worker: worker(clock.as_ref()),
+        written,
+        links,
+        worker,
         owner: owner(clock.as_ref(), address),
         clock: Arc::clone(&clock),
         faults,
@@ -144,7 +217,18 @@ async fn start(
         listener,
         engine,
         clock,
+        config,
     })
+}
+
+/// All of them, the first with its causes.
+fn cannot_open(problems: Vec<LinkError>) -> Failure {
+    let mut errors = problems.into_iter().map(anyhow::Error::from);
+    let first = errors
+        .next()
+        .unwrap_or_else(|| anyhow::Error::msg("a source or a sink cannot be started"));
+    let others = errors.map(|error| format!("also: {error:#}")).collect();
+    Failure::new(Exit::Configuration, first).details(others)
 }
 
 fn cannot_listen(address: SocketAddr, error: io::Error) -> Failure {
@@ -191,15 +275,12 @@ fn owner(clock: &dyn Clock, address: SocketAddr) -> String {
     )
 }
 
-async fn serve(
-    started: Started,
-    config: &Config,
-    (signals, console): (&mut Signals, &mut Console),
-) -> Result<Exit, Failure> {
+async fn serve(started: Started, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
     let Started {
         listener,
         engine,
         clock,
+        config,
     } = started;
     let settings = ApiSettings {
         max_event_bytes: config.limits.event,
@@ -210,7 +291,7 @@ async fn serve(
     let closing = CancellationToken::new();
     let closed = closing.clone().cancelled_owned();
     let mut api = Box::pin(api::serve(listener, engine.clone(), settings, closed));
-    let control = Box::pin(control(&engine, signals, console));
+    let control = Box::pin(control(&engine, talk));
     let exit = tokio::select! {
         ended = &mut api => {
             engine.stop().await;
@@ -229,40 +310,67 @@ async fn serve(
 }
 
 /// Does what signals ask for until the service has ended.
-async fn control(engine: &Engine, signals: &mut Signals, console: &mut Console) -> Exit {
+async fn control(engine: &Engine, talk: &mut Talk<'_>) -> Exit {
     let first = loop {
-        match signals.next().await {
-            Request::Reload => reload(engine, console).await,
+        match talk.signals.next().await {
+            Request::Reload => {
+                talk.systemd.reloading();
+                reload(engine, talk.console).await;
+                talk.systemd.ready(&serving(engine));
+            }
             Request::Stop(stop) => break stop,
         }
     };
-    say_what_is_waited_for(engine, first, console).await;
+    let waiting = waiting_for(running(engine).await);
+    talk.systemd.stopping(&waiting);
+    let and_then = if waiting == NOTHING {
+        ""
+    } else {
+        "; a second signal stops at once"
+    };
+    talk.console
+        .say(&format!("{}: {waiting}{and_then}", first.name()));
     tokio::select! {
         () = engine.drain() => {
-            console.say("drained");
+            talk.console.say("drained");
             Exit::Ok
         }
-        second = signals.stop() => {
-            console.say("stopping at once");
+        second = talk.signals.stop() => {
+            talk.console.say("stopping at once");
+            talk.systemd.status("stopping at once");
             if tokio::time::timeout(STOP_TIMEOUT, engine.stop()).await.is_err() {
                 tracing::warn!("the engine did not let go in time");
             }
             second.exit()
         }
+        never = report_drain(engine, talk.systemd) => match never {},
     }
 }
 
-async fn say_what_is_waited_for(engine: &Engine, signal: Stop, console: &mut Console) {
-    let name = signal.name();
-    let running = match engine.status().await {
+const NOTHING: &str = "ending";
+
+fn waiting_for(running: usize) -> String {
+    match running {
+        0 => NOTHING.to_owned(),
+        1 => "waiting for 1 running job".to_owned(),
+        _ => format!("waiting for {running} running jobs"),
+    }
+}
+
+async fn running(engine: &Engine) -> usize {
+    match engine.status().await {
         Ok(status) => status.worker.running,
         Err(_) => 0,
-    };
-    console.say(&match running {
-        0 => format!("{name}: ending"),
-        1 => format!("{name}: waiting for 1 running job; a second signal stops at once"),
-        _ => format!("{name}: waiting for {running} running jobs; a second signal stops at once"),
-    });
+    }
+}
+
+/// Tells the service manager how many jobs a drain still waits for.
+async fn report_drain(engine: &Engine, systemd: &Systemd) -> Infallible {
+    let mut tick = tokio::time::interval(DRAIN_REPORT);
+    loop {
+        tick.tick().await;
+        systemd.status(&waiting_for(running(engine).await));
+    }
 }
 
 async fn reload(engine: &Engine, console: &mut Console) {

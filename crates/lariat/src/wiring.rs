@@ -1,15 +1,27 @@
-//! The index: every kind of store and action that exists, and what each is
-//! made with. Nothing is decided here.
+//! The index: every kind of store, source, sink and action that exists, and what
+//! each is made with. Nothing is decided here.
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
-use actions::{ActionSettings, CommandAction, DEFAULT_PATH, PlaybookAction};
+use actions::{ActionSettings, CommandAction, DEFAULT_PATH, PlaybookAction, PublishAction};
+use bus::amqp::{AmqpSink, AmqpSource};
 use engine::EngineParts;
-use model::{clock::Clock, fault::Faults, id::WorkerId, ports::Action};
+use model::{
+    clock::Clock,
+    fault::Faults,
+    id::WorkerId,
+    ports::{
+        Action,
+        transport::{Sink, Source},
+    },
+};
 use store::{OpenError, SqliteOptions, SqliteStore};
 
 use crate::{
-    config::{Config, Environment},
+    config::{
+        Config, Environment,
+        open::{Links, SinkSettings, SourceSettings},
+    },
     project::DirectoryProject,
 };
 
@@ -29,6 +41,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) project: &'a Path,
     /// The store's file.
     pub(crate) store: PathBuf,
+    /// What the file said, before flags changed it.
+    pub(crate) written: Config,
+    pub(crate) links: Links,
     pub(crate) worker: WorkerId,
     /// Who a second process on the same store is told about.
     pub(crate) owner: String,
@@ -52,8 +67,14 @@ impl Plan<'_> {
             clock: Arc::clone(&self.clock),
         };
         actions::sweep(&beside(place.store, RUNTIME));
-        let actions = actions(self.config, self.environment, place);
-        let project = DirectoryProject::new(self.project.to_owned(), store.path().to_owned());
+        let Links { sources, sinks } = self.links;
+        let source = |settings| source(settings, &self.clock);
+        let sources = sources.into_iter().map(source).collect();
+        let sink = |settings| sink(settings, &self.clock);
+        let sinks: Vec<Arc<dyn Sink>> = sinks.into_iter().map(sink).collect();
+        let actions = actions((self.config, &sinks), self.environment, place);
+        let project = DirectoryProject::new(self.project.to_owned(), store.path().to_owned())
+            .started_with(self.written);
         let workers = &self.config.workers;
         Ok(EngineParts {
             intake: Arc::clone(&store) as _,
@@ -63,9 +84,9 @@ impl Plan<'_> {
             upkeep: Arc::clone(&store) as _,
             custody: Arc::clone(&store) as _,
             outbox: store,
-            sources: Vec::new(),
-            sinks: Vec::new(),
-            routes: Vec::new(),
+            sources,
+            sinks,
+            routes: self.config.routes.clone(),
             actions,
             project: Arc::new(project),
             project_dir: self.project.to_owned(),
@@ -84,15 +105,29 @@ impl Plan<'_> {
     }
 }
 
+/// Every source that exists.
+fn source(settings: SourceSettings, clock: &Arc<dyn Clock>) -> Arc<dyn Source> {
+    match settings {
+        SourceSettings::Amqp(settings) => Arc::new(AmqpSource::new(*settings, Arc::clone(clock))),
+    }
+}
+
+/// Every sink that exists.
+fn sink(settings: SinkSettings, clock: &Arc<dyn Clock>) -> Arc<dyn Sink> {
+    match settings {
+        SinkSettings::Amqp(settings) => Arc::new(AmqpSink::new(*settings, Arc::clone(clock))),
+    }
+}
+
 /// Where actions keep what they need while they run.
 pub(crate) struct ActionPlace<'a> {
     pub(crate) store: &'a Path,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Every action that exists.
+/// Every action that exists; `publish` knows these sinks.
 pub(crate) fn actions(
-    config: &Config,
+    (config, sinks): (&Config, &[Arc<dyn Sink>]),
     environment: &Environment,
     place: ActionPlace<'_>,
 ) -> Vec<Arc<dyn Action>> {
@@ -104,12 +139,16 @@ pub(crate) fn actions(
         ..ActionSettings::new(
             PathBuf::from(THIS_BINARY),
             beside(place.store, RUNTIME),
-            place.clock,
+            Arc::clone(&place.clock),
         )
     };
+    let sinks = sinks
+        .iter()
+        .map(|sink| (sink.name().clone(), Arc::clone(sink)));
     vec![
         Arc::new(PlaybookAction::new(settings.clone())),
         Arc::new(CommandAction::new(settings)),
+        Arc::new(PublishAction::new(sinks.collect(), place.clock)),
     ]
 }
 

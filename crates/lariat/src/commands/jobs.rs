@@ -140,14 +140,16 @@ fn show(job: &Job, console: &mut Console) -> Result<(), Failure> {
                 "look at how far it came, then `lariat jobs retry {id}` or `lariat jobs cancel {id}`"
             ));
         }
+        JobState::Returned => console.hint(
+            "nothing is to be done here: the broker has the event again and gives it to any instance, also to this one",
+        ),
         JobState::Waiting
         | JobState::Queued
         | JobState::Running
         | JobState::Retrying
         | JobState::Succeeded
         | JobState::Failed
-        | JobState::Cancelled
-        | JobState::Returned => {}
+        | JobState::Cancelled => {}
     }
     Ok(())
 }

@@ -1,9 +1,15 @@
 //! `lariat status`: how the service stands.
 
-use api::json::Status;
-use model::job::JobState;
+use api::json::{Sink, Source, Status};
+use model::{job::JobState, link::LinkState};
 
-use crate::{args::Json, client::Client, commands::fact, console::Console, failure::Failure};
+use crate::{
+    args::Json,
+    client::Client,
+    commands::fact,
+    console::{Console, Span, Style},
+    failure::Failure,
+};
 
 pub(crate) async fn run(
     command: &Json,
@@ -23,6 +29,8 @@ pub(crate) async fn run(
         rules,
         worker,
         store,
+        sources,
+        sinks,
         notices,
     } = &status;
     fact(console, "version", version)?;
@@ -51,9 +59,88 @@ pub(crate) async fn run(
     fact(console, "oldest", oldest.unwrap_or_default())?;
     let dead = format!("{} open", store.open_dead_letters);
     fact(console, "dead", dead)?;
+    for source in sources {
+        let Source {
+            name,
+            ack,
+            messages,
+            held,
+            losses,
+            ..
+        } = source;
+        let link = [
+            Span::plain(format!("`{name}` ")),
+            state(source.state),
+            Span::plain(place(source.peer.as_ref(), source.detail.as_ref())),
+            Span::plain(format!(
+                ", ack {}, {messages} received, {held} held, {losses} losses",
+                ack.as_str()
+            )),
+        ];
+        linked(console, "source", &link)?;
+    }
+    for sink in sinks {
+        let Sink {
+            name,
+            messages,
+            losses,
+            backlog,
+            trouble,
+            ..
+        } = sink;
+        let oldest = match backlog.oldest {
+            Some(oldest) => format!(" since {oldest}"),
+            None => String::new(),
+        };
+        let trouble = match trouble {
+            Some(trouble) => format!(": {trouble}"),
+            None => String::new(),
+        };
+        let link = [
+            Span::plain(format!("`{name}` ")),
+            state(sink.state),
+            Span::plain(place(sink.peer.as_ref(), sink.detail.as_ref())),
+            Span::plain(format!(
+                ", {messages} sent, {} waiting{oldest}{trouble}, {losses} losses",
+                backlog.events
+            )),
+        ];
+        linked(console, "sink", &link)?;
+    }
     if !notices.is_empty() {
         let text = rules::render::diagnostics(notices, console.colours_talk());
         console.rendered(&text);
     }
     Ok(())
+}
+
+fn linked(console: &mut Console, what: &str, link: &[Span]) -> Result<(), Failure> {
+    let mut line = vec![Span::new(Style::Dim, format!("{what:<10} "))];
+    line.extend_from_slice(link);
+    console.spans(&line)
+}
+
+fn state(state: LinkState) -> Span {
+    let style = match state {
+        LinkState::Connected => Style::Green,
+        LinkState::Connecting | LinkState::Closed => Style::Plain,
+        LinkState::Blocked => Style::Yellow,
+        LinkState::Waiting => Style::Red,
+    };
+    Span::new(style, state.as_str())
+}
+
+/// Where it is connected to, and what was said last.
+fn place(peer: Option<&String>, detail: Option<&String>) -> String {
+    let mut text = String::new();
+    if let Some(peer) = peer {
+        text.push_str(" to ");
+        text.push_str(peer);
+    }
+    if let Some(detail) = detail {
+        text.push_str(" (");
+        text.push_str(detail);
+        text.push(')');
+    }
+    text
 }

@@ -2,27 +2,22 @@
 //!
 //! A value that is wrong is reported and leaves its default in place.
 
+use std::{collections::BTreeSet, path::Path};
+
 use rules::{
     Code,
-    yaml::{Mapping, Node, Reader},
+    yaml::{Data, Mapping, Node, Reader},
 };
 
 use crate::config::{
-    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, StoreUrl, Workers, listen,
+    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, Scope, StoreUrl, Workers, listen,
+    route, sink, source,
 };
 
 /// Keys of the file that a later version will have.
-const LATER: [&str; 7] = [
-    "sources",
-    "sinks",
-    "routes",
-    "accounts",
-    "subscriptions",
-    "destinations",
-    "tokens",
-];
+const LATER: [&str; 4] = ["accounts", "subscriptions", "destinations", "tokens"];
 
-pub(super) fn root(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
+pub(super) fn root(reader: &mut Reader<'_>, node: &Node, (project, config): (&Path, &mut Config)) {
     let Some(mut root) = reader.mapping(node, "`lariat.yml`") else {
         return;
     };
@@ -50,6 +45,7 @@ pub(super) fn root(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
     if let Some(node) = root.optional("log") {
         log(reader, node, &mut config.log);
     }
+    links(reader, &mut root, (project, config));
     // Rules have files of their own; a reader of examples may not know.
     if let Some(entry) = root.entry("rules") {
         reader.error(
@@ -60,6 +56,39 @@ pub(super) fn root(reader: &mut Reader<'_>, node: &Node, config: &mut Config) {
         );
     }
     root.finish(reader, &LATER);
+}
+
+/// Sources, sinks and routes; what they may say depends on the workers.
+fn links(reader: &mut Reader<'_>, root: &mut Mapping<'_>, (project, config): (&Path, &mut Config)) {
+    let scope = Scope {
+        project,
+        concurrency: config.workers.concurrency,
+        lease: config.workers.lease,
+        renew: config.workers.renew,
+    };
+    let sources = root.optional("sources");
+    let sinks = root.optional("sinks");
+    if let Some(node) = sources {
+        config.sources = source::read(reader, node, &scope);
+    }
+    if let Some(node) = sinks {
+        config.sinks = sink::read(reader, node, &scope);
+    }
+    if let Some(node) = root.optional("routes") {
+        let names = route::Names {
+            sources: keys(sources),
+            sinks: keys(sinks),
+        };
+        config.routes = route::read(reader, node, &names);
+    }
+}
+
+fn keys(node: Option<&Node>) -> BTreeSet<String> {
+    match node.map(|node| &node.data) {
+        Some(Data::Mapping(entries)) => entries.iter().map(|entry| entry.key.clone()).collect(),
+        Some(Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::List(_))
+        | None => BTreeSet::new(),
+    }
 }
 
 fn store(reader: &mut Reader<'_>, node: &Node) -> Option<StoreUrl> {

@@ -6,7 +6,7 @@ use super::{Config, LogFormat, StoreUrl, StoreUrlError, parse};
 
 #[track_caller]
 fn check(text: &str, change: impl FnOnce(&mut Config)) {
-    let loaded = parse(text);
+    let loaded = parse(text, Path::new("/project"));
     assert!(loaded.findings.is_empty(), "{:#?}", loaded.findings);
     let mut expected = Config::default();
     change(&mut expected);
@@ -15,7 +15,7 @@ fn check(text: &str, change: impl FnOnce(&mut Config)) {
 
 #[track_caller]
 fn check_refused(text: &str, expected: &[&str]) {
-    let loaded = parse(text);
+    let loaded = parse(text, Path::new("/project"));
     assert!(loaded.has_errors());
     let found: Vec<String> = loaded
         .findings
@@ -67,7 +67,7 @@ log: {format: json, level: debug}
 #[test]
 fn everything_that_is_wrong_is_reported_at_once() {
     check_refused(
-        "listn: 127.0.0.1:1\nstore: 5\nworkers: {concurrency: 0, lease: 1ms}\nsources: {}\n",
+        "listn: 127.0.0.1:1\nstore: 5\nworkers: {concurrency: 0, lease: 1ms}\naccounts: {}\n",
         &[
             "1:1 unknown-key",
             "2:8 wrong-type",
@@ -149,3 +149,5 @@ fn the_manual_names_every_key() {
         );
     }
 }
+
+mod links;

@@ -18,3 +18,4 @@ mod life;
 mod payload;
 mod publish;
 mod sweep;
+mod systemd;
