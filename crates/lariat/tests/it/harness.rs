@@ -174,3 +174,19 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// A client for the service's API.
+pub(crate) fn client() -> reqwest::Client {
+    // Nothing here speaks TLS, but the client wants a provider to be named.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        let installed = rustls::crypto::ring::default_provider().install_default();
+        assert!(
+            installed.is_ok() || rustls::crypto::CryptoProvider::get_default().is_some(),
+            "no TLS provider"
+        );
+    }
+    reqwest::Client::builder()
+        .timeout(Duration::from_secs(10))
+        .build()
+        .unwrap()
+}

@@ -9,7 +9,9 @@
 )]
 
 mod ansible;
+mod chaos;
 mod check;
+mod dice;
 mod examples;
 mod faces;
 mod harness;

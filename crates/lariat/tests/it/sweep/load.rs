@@ -8,11 +8,12 @@ use std::{
 use serde_json::{Value, json};
 
 use super::server::Server;
+use crate::dice::Dice;
 
 /// What the sweep has sent: an event counts as accepted once a 202 for it was
 /// read, and is sent again, as it was, while it has none.
 pub(crate) struct Load {
-    random: u64,
+    dice: Dice,
     sent: u64,
     accepted: BTreeMap<String, Value>,
     unanswered: BTreeMap<String, Value>,
@@ -21,7 +22,7 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            random: seed | 1,
+            dice: Dice::new(seed),
             sent: 0,
             accepted: BTreeMap::new(),
             unanswered: BTreeMap::new(),
@@ -32,12 +33,9 @@ impl Load {
         &self.accepted
     }
 
-    /// A number below `sides`: xorshift, so that a seed repeats a sweep.
+    /// A number below `sides`.
     pub(crate) fn dice(&mut self, sides: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % sides
+        self.dice.roll(sides)
     }
 
     /// One event of this kind, accepted; its id.
@@ -100,17 +98,13 @@ impl Load {
         let size = 1 + self.dice(4);
         let mut events: Vec<Value> = (0..size)
             .map(|_| {
-                let kind = ["plain", "plain", "keyed", "steps"][self.dice_index(4)];
+                let kind = ["plain", "plain", "keyed", "steps"][self.dice.place(4)];
                 self.event(kind)
             })
             .collect();
         // Something that may have been accepted comes again.
         events.extend(self.unanswered.values().take(3).cloned());
         self.send(server, events).await;
-    }
-
-    fn dice_index(&mut self, sides: u64) -> usize {
-        usize::try_from(self.dice(sides)).expect("a small number")
     }
 
     fn event(&mut self, kind: &str) -> Value {

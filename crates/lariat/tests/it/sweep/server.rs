@@ -16,6 +16,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use crate::harness::client;
+
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
@@ -134,19 +136,4 @@ impl Server {
         jobs.reverse();
         jobs
     }
-}
-
-fn client() -> reqwest::Client {
-    // Nothing here speaks TLS, but the client wants a provider to be named.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        let installed = rustls::crypto::ring::default_provider().install_default();
-        assert!(
-            installed.is_ok() || rustls::crypto::CryptoProvider::get_default().is_some(),
-            "no TLS provider"
-        );
-    }
-    reqwest::Client::builder()
-        .timeout(Duration::from_secs(10))
-        .build()
-        .unwrap()
 }
