@@ -78,7 +78,11 @@ impl AmqpSink {
     /// something.
     async fn lane(&self, deadline: Instant) -> Result<Arc<Lane>, PublishError> {
         let mut road = self.road.clone();
-        let open = road.wait_for(|road| matches!(road, Road::Open(_) | Road::Closed));
+        let open = road.wait_for(|road| match road {
+            Road::Open(lane) => lane.is_usable(),
+            Road::Closed => true,
+            Road::Away | Road::Blocked => false,
+        });
         match timeout_at(deadline, open).await {
             Ok(Ok(road)) => match &*road {
                 Road::Open(lane) => Ok(Arc::clone(lane)),

@@ -196,12 +196,18 @@ async fn sink_is(sink: &AmqpSink, state: LinkState, deadline: Duration) {
 
 /// Waits until the status of a source says why it is not connected.
 async fn source_says(source: &AmqpSource, words: &str) {
-    let name = format!("the status says {words:?}; it says {:?}", source.status());
-    wait_until(&name, SOON, async || {
-        let detail = source.status().detail.unwrap_or_default();
-        detail.contains(words)
-    })
-    .await;
+    let detail = || source.status().detail.unwrap_or_default();
+    let said = tokio::time::timeout(SOON, async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        while !detail().contains(words) {
+            tick.tick().await;
+        }
+    });
+    assert!(
+        said.await.is_ok(),
+        "{words:?} is not in {:?}",
+        source.status()
+    );
 }
 
 /// The shared broker and a virtual host of the test's own.

@@ -137,6 +137,26 @@ impl Admin {
             .succeeded(&path);
     }
 
+    /// Declares a durable exchange of a type.
+    pub async fn put_exchange(&self, vhost: &str, exchange: &str, kind: &str) {
+        let body = json!({"type": kind, "durable": true, "arguments": {}});
+        self.put(&path(&["exchanges", vhost, exchange]), &body)
+            .await;
+    }
+
+    /// How many bindings have this routing key.
+    pub async fn bindings_of(&self, vhost: &str, key: &str) -> usize {
+        let path = path(&["bindings", vhost]);
+        let answer = self.request("GET", &path, None).await.json(&path);
+        let has_key = |value: &&Value| value["routing_key"] == key && value["source"] != "";
+        answer
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(has_key)
+            .count()
+    }
+
     pub async fn delete_queue(&self, vhost: &str, queue: &str) {
         self.delete(&path(&["queues", vhost, queue])).await;
     }

@@ -51,6 +51,12 @@ impl Lane {
         self.retired.notify_one();
     }
 
+    /// Whether it is not known to be closed. When it is, the keeper is about
+    /// to replace it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.channel.status().connected() && self.line.is_connected()
+    }
+
     pub(super) fn keep_late(&self, id: EventId, confirm: PublisherConfirm) {
         self.lock().insert(id, confirm);
     }
