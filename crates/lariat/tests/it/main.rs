@@ -8,6 +8,7 @@
     reason = "tests start programs and say what is wrong by panicking"
 )]
 
+mod amqp;
 mod ansible;
 mod chaos;
 mod check;
