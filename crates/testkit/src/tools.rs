@@ -96,6 +96,11 @@ pub(crate) fn missing(name: &str, path: &Path, is_ci: bool) {
     ));
 }
 
+/// Says that a test, or a part of one, is left out.
+pub fn skip(reason: &str) {
+    say(&format!("skipped: {reason}"));
+}
+
 /// Says something to whoever reads a test's result.
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");

@@ -1,8 +1,15 @@
 //! Every example is a project that works.
 
-use testkit::tools::{Ansible, ansible};
+use std::path::Path;
 
-use crate::harness::{Service, example, examples, run};
+use serde_json::{Value, json};
+use testkit::{
+    Broker, Vhost,
+    broker::Outgoing,
+    tools::{Ansible, ansible},
+};
+
+use crate::harness::{PATIENCE, Service, example, examples, path_with, run};
 
 #[tokio::test]
 async fn every_example_passes_the_check() {
@@ -18,7 +25,7 @@ async fn every_example_passes_the_check() {
         .expect(0);
         names.push(name);
     }
-    for expected in ["deploy", "hello", "loopabull"] {
+    for expected in ["deploy", "hello", "loopabull", "releng"] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
     }
 }
@@ -108,4 +115,116 @@ async fn deploy_runs_its_steps_in_order() {
         .await
         .expect(0)
         .says("rolling out web 1.1");
+}
+
+/// One of the instances that serve a copy of `releng`.
+async fn instance(project: &Path, name: &str, playbook: &Path) -> Service {
+    let store = format!("sqlite:{}", project.join(name).display());
+    let path = path_with(playbook);
+    let env = [("PATH", path.as_str()), ("RABBITMQ_PASSWORD", "guest")];
+    Service::start_with(project, &["--store", &store], &env).await
+}
+
+async fn announce(vhost: &Vhost, topic: &str, id: &str, body: &Value) {
+    let body = body.to_string();
+    let message = Outgoing {
+        exchange: "amq.topic",
+        routing_key: topic,
+        body: body.as_bytes(),
+        properties: json!({"message_id": id, "delivery_mode": 2}),
+    };
+    assert!(vhost.publish(&message).await, "{topic} reaches a queue");
+}
+
+#[tokio::test]
+async fn releng_works_off_one_queue_with_two_instances_and_answers_on_the_bus() {
+    let (Some(broker), Some(playbook)) = (Broker::shared().await, ansible(Ansible::Newest)) else {
+        return;
+    };
+    let vhost = broker.vhost("releng").await;
+    let project = example("releng");
+    let config = project.path().join("lariat.yml");
+    let here = format!("127.0.0.1:{}/{}", broker.port(), vhost.name());
+    let text = fs_err::read_to_string(&config).unwrap();
+    assert_eq!(2, text.matches("127.0.0.1:5672/%2F").count());
+    fs_err::write(&config, text.replace("127.0.0.1:5672/%2F", &here)).unwrap();
+    vhost.declare("answers", "classic").await;
+    for key in [
+        "org.example.releng.compose.#",
+        "org.example.releng.answer.#",
+    ] {
+        vhost.bind("answers", "amq.topic", key).await;
+    }
+    let instances = [
+        instance(project.path(), "1.db", &playbook).await,
+        instance(project.path(), "2.db", &playbook).await,
+    ];
+    vhost
+        .wait_queue("releng.workers", "both consume", PATIENCE, |queue| {
+            queue.consumers == 2 && queue.kind == "quorum"
+        })
+        .await;
+
+    for number in 0..4 {
+        let body = json!({
+            "status": "FINISHED", "release": format!("f4{number}"), "files": ["a", "b"],
+            "compose_id": format!("Fedora-4{number}"),
+        });
+        let id = format!("compose-{number}");
+        announce(&vhost, "org.example.compose.finished", &id, &body).await;
+    }
+    let asked = "org.example.releng.request.unretire";
+    let wanted = json!({"package": "mutt", "branch": "f43"});
+    announce(&vhost, asked, "good", &wanted).await;
+    let refused = json!({"package": "../mutt", "branch": "f43"});
+    announce(&vhost, asked, "bad", &refused).await;
+    // No rule wants it.
+    announce(&vhost, "org.example.compose.doomed", "none", &json!({})).await;
+
+    vhost
+        .wait_queue("answers", "all good ones are answered", PATIENCE, |queue| {
+            queue.ready == 5
+        })
+        .await;
+    let answers = vhost.take("answers", 9).await;
+    let bodies: Vec<Value> = answers
+        .iter()
+        .map(|answer| serde_json::from_slice(&answer.body).unwrap())
+        .collect();
+    let answer = json!({"request": "good", "done": "mutt is back in f43"});
+    assert!(bodies.contains(&answer), "{bodies:?}");
+    let synced = json!({"compose": "Fedora-42", "files": 2, "request": "compose-2"});
+    assert!(bodies.contains(&synced), "{bodies:?}");
+    vhost
+        .wait_queue("releng.workers", "all is acknowledged", PATIENCE, |queue| {
+            queue.ready + queue.unacknowledged == 0
+        })
+        .await;
+
+    let mut events = Vec::new();
+    for instance in &instances {
+        let jobs = instance.json(&["jobs", "list"]).await;
+        let jobs = jobs["items"].as_array().unwrap();
+        assert!(!jobs.is_empty(), "both have had work");
+        for job in jobs {
+            let event = job["event_id"].as_str().unwrap();
+            let state = if event == "bad" {
+                "failed"
+            } else {
+                "succeeded"
+            };
+            assert_eq!(state, job["state"], "{job:#}");
+            events.push(event.to_owned());
+        }
+    }
+    events.sort_unstable();
+    let all = [
+        "bad",
+        "compose-0",
+        "compose-1",
+        "compose-2",
+        "compose-3",
+        "good",
+    ];
+    assert_eq!(all, events.as_slice(), "each ran once, on one of them");
 }
