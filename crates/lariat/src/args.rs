@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Check(Check),
     /// Write a working project with one rule and one playbook.
     Init(Init),
+    /// Write a project out of another system's configuration.
+    #[command(subcommand)]
+    Import(Import),
     /// Publish an event.
     Publish(Publish),
     /// Say why each rule did or did not fire for an event.
@@ -96,6 +99,22 @@ pub(crate) struct Init {
     /// Where to write it; made when it is missing.
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Loopabull's: routing keys, playbooks, its queue and what it needs.
+    Loopabull(ImportLoopabull),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportLoopabull {
+    /// Loopabull's configuration file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where to write the project; made when it is missing [default: the file's name].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -105,7 +105,7 @@ fn refuse_taken(into: &Path) -> Result<(), Failure> {
 fn write(into: &Path, written: &Written, found: &Found) -> std::io::Result<()> {
     fs_err::create_dir_all(into)?;
     for file in &written.files {
-        let path = into.join(&file.path);
+        let path = into.join(file.path);
         above(&path)?;
         let mode = if file.is_secret { 0o600 } else { 0o666 };
         fs_err::OpenOptions::new()
@@ -135,7 +135,7 @@ fn tell(
     console: &mut Console,
 ) -> Result<(), Failure> {
     for file in &written.files {
-        console.line(&into.join(&file.path).display().to_string())?;
+        console.line(&into.join(file.path).display().to_string())?;
     }
     for playbook in &found.playbooks {
         let path = into.join("playbooks").join(&playbook.path);

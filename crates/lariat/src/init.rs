@@ -65,7 +65,7 @@ pub(crate) fn run(command: &Init, console: &mut Console) -> Result<(), Failure> 
 }
 
 /// As a shell would want it.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::{Cli, Command},
+    args::{Cli, Command, Import},
     client::Client,
     config::Environment,
     console::Console,
@@ -28,6 +28,7 @@ mod console;
 mod exit;
 mod failure;
 mod faults;
+mod import;
 mod init;
 mod logging;
 mod project;
@@ -76,6 +77,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Init(init) => init::run(init, console).map(|()| Exit::Ok),
+        Command::Import(Import::Loopabull(import)) => {
+            import::run(import, console).map(|()| Exit::Ok)
+        }
         Command::Serve(serve) => {
             let runtime = service_runtime()?;
             let ended = runtime.block_on(Box::pin(serve::run(serve, environment, console)));
@@ -113,7 +117,7 @@ async fn ask(command: &Command, client: &Client, console: &mut Console) -> Resul
         Command::Status(json) => commands::status::run(json, client, console).await?,
         Command::Tail(tail) => commands::tail::run(tail, client, console).await?,
         Command::Reload(json) => commands::reload::run(json, client, console).await?,
-        Command::Init(_) | Command::Serve(_) | Command::Check(_) => {}
+        Command::Init(_) | Command::Import(_) | Command::Serve(_) | Command::Check(_) => {}
     }
     Ok(Exit::Ok)
 }

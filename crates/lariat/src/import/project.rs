@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use model::topic::{Topic, TopicPattern};
+use model::{
+    json::hex,
+    topic::{Topic, TopicPattern},
+};
 
 use crate::import::{
     found::{Found, whole},
@@ -45,8 +48,7 @@ pub(super) fn compose(file: &str, config: &Loopabull, found: &Found) -> Written 
     ];
     let mut ignored = "# The store and what stands beside it.\n/lariat.db*\n".to_owned();
     if let Some(password) = password(config) {
-        ignored.push_str("# The broker's password.\n");
-        ignored.push_str(&format!("/{SECRET}\n"));
+        ignored.extend(["# The broker's password.\n/", SECRET, "\n"]);
         files.push(File {
             path: SECRET,
             text: format!("{password}\n"),
@@ -111,17 +113,14 @@ fn lariat(file: &str, config: &Loopabull, remarks: &mut Vec<String>) -> String {
 fn source(file: &str, rabbit: &Rabbit) -> Vec<String> {
     let beside = Path::new(file).parent().unwrap_or(Path::new(""));
     let is_tls = matches!(rabbit.login, Login::External { .. });
-    let mut url = if is_tls { "amqps://" } else { "amqp://" }.to_owned();
-    if rabbit.host.contains(':') {
-        url.push_str(&format!("[{}]", rabbit.host));
+    let scheme = if is_tls { "amqps" } else { "amqp" };
+    let host = if rabbit.host.contains(':') {
+        format!("[{}]", rabbit.host)
     } else {
-        url.push_str(&rabbit.host);
-    }
-    if let Some(port) = rabbit.port {
-        url.push_str(&format!(":{port}"));
-    }
-    url.push('/');
-    url.push_str(&encoded(&rabbit.vhost));
+        rabbit.host.clone()
+    };
+    let port = rabbit.port.map_or(String::new(), |port| format!(":{port}"));
+    let url = format!("{scheme}://{host}{port}/{}", encoded(&rabbit.vhost));
     let mut lines = vec![
         "sources:".to_owned(),
         "  loopabull:".to_owned(),
@@ -193,7 +192,7 @@ fn encoded(vhost: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            text.extend(["%", &hex(&[byte]).to_uppercase()]);
         }
     }
     text

@@ -17,6 +17,7 @@ mod examples;
 mod faces;
 mod harness;
 mod hostile;
+mod import;
 mod life;
 mod payload;
 mod publish;
