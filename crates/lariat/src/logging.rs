@@ -17,12 +17,12 @@ use crate::{
 /// Starts the log. LARIAT_LOG goes before the file's level.
 pub(crate) fn start(log: &Log, environment: &Environment) -> Result<(), Failure> {
     let filter = match &environment.log {
-        Some(text) => EnvFilter::try_new(text).map_err(|error| {
+        Some(text) => EnvFilter::try_new(with_quiet_client(text)).map_err(|error| {
             Failure::new(Exit::Usage, error)
                 .context(format!("LARIAT_LOG is `{text}`"))
                 .hint("it is a level such as `debug`, or `engine=debug,info`")
         })?,
-        None => EnvFilter::new(log.level),
+        None => EnvFilter::new(with_quiet_client(log.level)),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -36,6 +36,17 @@ pub(crate) fn start(log: &Log, environment: &Environment) -> Result<(), Failure>
         tracing::error!("{panic}");
     }));
     Ok(())
+}
+
+/// The AMQP client prints the bodies of messages that come back, and each
+/// failure that `bus` tells in words of its own. It is heard only when it is
+/// asked for by name.
+fn with_quiet_client(filter: &str) -> String {
+    if filter.contains("lapin") {
+        filter.to_owned()
+    } else {
+        format!("{filter},lapin=off")
+    }
 }
 
 #[derive(Clone, Copy)]
