@@ -18,6 +18,7 @@ mod faces;
 mod harness;
 mod hostile;
 mod import;
+mod interop;
 mod life;
 mod payload;
 mod publish;
