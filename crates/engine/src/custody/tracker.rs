@@ -7,6 +7,9 @@
 //! yet) and *orphan* (something of it has begun here and goes on without a
 //! delivery). While an entry is lost nothing of any delivery may be begun.
 
+mod unbegun;
+mod waits;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map},
     time::Duration,
@@ -19,9 +22,11 @@ use model::{
         parting::{Gone, gone, leaving},
     },
     id::EventId,
-    link::{Contact, DeliveryTag, FleetNote, FleetWord},
+    link::{Contact, DeliveryTag},
     ports::Judged,
 };
+
+use self::{unbegun::Unbegun, waits::Wait};
 
 /// An event on its way into the store, with the deliveries that brought it.
 #[derive(Debug, Clone)]
@@ -54,42 +59,6 @@ struct Entry {
     is_lost: bool,
 }
 
-/// An event whose earlier holder may still have it.
-#[derive(Debug)]
-struct Wait {
-    arriving: Arriving,
-    /// When it is taken over, which is known when our question has come
-    /// round: before that nobody may have heard it.
-    until: Option<BootTime>,
-    /// When it is taken over although the question never came round, as with
-    /// a broker that lets nobody ask.
-    latest: BootTime,
-    /// When the others are asked again.
-    ask: BootTime,
-    /// Who had it has said that nothing has begun …
-    is_unbegun: bool,
-    /// … and everybody was asked since.
-    has_asked: bool,
-}
-
-/// An event that went back to the broker and of which nothing has begun.
-#[derive(Debug, PartialEq, Eq)]
-enum Unbegun {
-    /// It went back from here and nobody knows. From then on another may have
-    /// taken it over for want of a word.
-    Untold { until: BootTime },
-    /// Everybody was told. It is so until somebody asks about it, which is
-    /// what every instance does before it begins.
-    Told,
-}
-
-/// So many times the takeover is waited for when nobody hears our question.
-const UNHEARD: u32 = 3;
-
-/// Events that are known to be unbegun elsewhere; those beyond are asked
-/// about like any other.
-const MOST_UNBEGUN: usize = 10_000;
-
 /// What is to be done after a look at jobs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdicts {
@@ -112,7 +81,7 @@ pub(crate) struct Tracker {
     entries: HashMap<EventId, Entry>,
     waits: HashMap<EventId, Wait>,
     ready: Vec<Arriving>,
-    unbegun: HashMap<EventId, Unbegun>,
+    unbegun: Unbegun,
     changed: HashSet<EventId>,
     /// Unsettled tags of entries and waits, counted by connection.
     connections: BTreeMap<u64, usize>,
@@ -132,7 +101,7 @@ impl Tracker {
             entries: HashMap::new(),
             waits: HashMap::new(),
             ready: Vec::new(),
-            unbegun: HashMap::new(),
+            unbegun: Unbegun::new(takeover),
             changed: HashSet::new(),
             connections: BTreeMap::new(),
             lost: 0,
@@ -203,19 +172,11 @@ impl Tracker {
                 {
                     *proven = now.clone();
                 }
-                for unbegun in self.unbegun.values_mut() {
-                    match unbegun {
-                        Unbegun::Untold { until } if still(until) => *until = now.plus(takeover),
-                        Unbegun::Untold { .. } | Unbegun::Told => {}
-                    }
-                }
+                self.unbegun.nobody_could(now);
             }
             Contact::Silent { .. } => {}
         }
-        self.unbegun.retain(|_, unbegun| match unbegun {
-            Unbegun::Untold { until } => !until.has_passed(now),
-            Unbegun::Told => true,
-        });
+        self.unbegun.pass_time(now);
     }
 
     /// Registers what is about to be handed to the store; gives back only what
@@ -354,11 +315,7 @@ impl Tracker {
             !arriving.tags.is_empty()
         });
         self.connections.retain(|number, _| *number > connection);
-        // Who has asked meanwhile was not heard.
-        self.unbegun.retain(|_, unbegun| match unbegun {
-            Unbegun::Untold { .. } => true,
-            Unbegun::Told => false,
-        });
+        self.unbegun.deaf();
     }
 
     /// Entries whose deliveries are gone.
@@ -413,179 +370,20 @@ impl Tracker {
     /// Nothing of it has begun anywhere, and from the last proof on nobody can
     /// take it over for a while.
     pub(crate) fn say_unbegun(&mut self, id: EventId) {
-        if let Some(proven) = &self.proven
-            && !self.takeover.is_zero()
-        {
-            let until = proven.plus(self.takeover);
-            self.unbegun.insert(id, Unbegun::Untold { until });
+        if let Some(proven) = &self.proven {
+            self.unbegun.gave_back(id, proven);
         }
     }
 
     /// Whether it went back from here, nothing has begun, and nobody was told
     /// so: then it is ours as if it had come for the first time.
     pub(crate) fn take_unbegun(&mut self, id: &EventId, now: &BootTime) -> bool {
-        let is_ours = match self.unbegun.get(id) {
-            Some(Unbegun::Untold { until }) => !until.has_passed(now),
-            Some(Unbegun::Told) | None => false,
-        };
-        if is_ours {
-            self.unbegun.remove(id);
-        }
-        is_ours
+        self.unbegun.take_untold(id, now)
     }
 
     /// What the others are to be told about: nothing of it has begun.
     pub(crate) fn untold(&mut self, now: &BootTime) -> Vec<EventId> {
-        let mut ids = Vec::new();
-        for (id, unbegun) in &mut self.unbegun {
-            match unbegun {
-                Unbegun::Untold { until } if !until.has_passed(now) => {
-                    ids.push(id.clone());
-                    *unbegun = Unbegun::Told;
-                }
-                Unbegun::Untold { .. } | Unbegun::Told => {}
-            }
-        }
-        ids
-    }
-
-    /// Waits for the word of others about an event.
-    pub(crate) fn wait(&mut self, mut arriving: Arriving, now: &BootTime) {
-        arriving.tags.retain(|tag| !self.is_gone(*tag));
-        if arriving.tags.is_empty() {
-            return;
-        }
-        self.count(&arriving.tags);
-        let id = arriving.judged.event.id.clone();
-        let is_unbegun = self.unbegun.remove(&id) == Some(Unbegun::Told);
-        match self.waits.entry(id) {
-            hash_map::Entry::Occupied(mut wait) => {
-                wait.get_mut().arriving.tags.extend(arriving.tags);
-            }
-            hash_map::Entry::Vacant(place) => {
-                place.insert(Wait {
-                    arriving,
-                    until: None,
-                    latest: now.plus(self.takeover * UNHEARD),
-                    ask: now.clone(),
-                    is_unbegun,
-                    has_asked: false,
-                });
-            }
-        }
-    }
-
-    /// The events to ask about now.
-    pub(crate) fn asks(&mut self, now: &BootTime, every: Duration) -> Vec<EventId> {
-        let mut ids = Vec::new();
-        for (id, wait) in &mut self.waits {
-            if wait.ask.has_passed(now) {
-                wait.ask = now.plus(every);
-                wait.has_asked = wait.is_unbegun;
-                ids.push(id.clone());
-            }
-        }
-        ids
-    }
-
-    /// What another has said: the tags that are to be acknowledged since it
-    /// has their events.
-    pub(crate) fn told(&mut self, note: &FleetNote, now: &BootTime) -> Vec<DeliveryTag> {
-        let mut ack = Vec::new();
-        for id in &note.events {
-            match note.about {
-                // It will begin with it, or has heard from us that it may.
-                FleetWord::Ask => {
-                    if self.unbegun.get(id) == Some(&Unbegun::Told) {
-                        self.unbegun.remove(id);
-                    }
-                }
-                FleetWord::Mine => {
-                    self.unbegun.remove(id);
-                    if let Some(wait) = self.waits.remove(id) {
-                        self.uncount(&wait.arriving.tags);
-                        ack.extend(wait.arriving.tags);
-                    }
-                }
-                FleetWord::Unbegun => match self.waits.get_mut(id) {
-                    // The others have heard the same, and are to forget it
-                    // before anything begins.
-                    Some(wait) => {
-                        wait.is_unbegun = true;
-                        wait.ask = now.clone();
-                    }
-                    None if self.unbegun.len() < MOST_UNBEGUN && !self.entries.contains_key(id) => {
-                        self.unbegun.insert(id.clone(), Unbegun::Told);
-                    }
-                    None => {}
-                },
-            }
-        }
-        ack
-    }
-
-    /// Our own question has come round: everybody who hears anything has heard
-    /// it, and nobody else begins with what is unbegun.
-    pub(crate) fn echoed(&mut self, events: &[EventId], now: &BootTime) {
-        for id in events {
-            let Some(wait) = self.waits.get_mut(id) else {
-                continue;
-            };
-            if wait.is_unbegun && wait.has_asked {
-                self.resolve(id, Past::Fresh);
-            } else if wait.until.is_none() {
-                wait.until = Some(now.plus(self.takeover));
-            }
-        }
-    }
-
-    /// Takes over what nobody has spoken for.
-    pub(crate) fn take_over(&mut self, now: &BootTime) -> Vec<EventId> {
-        let due = self.waits.iter();
-        let due = due.filter(|(_, wait)| {
-            let until = wait.until.as_ref().unwrap_or(&wait.latest);
-            until.has_passed(now)
-        });
-        let ids: Vec<EventId> = due.map(|(id, _)| id.clone()).collect();
-        for id in &ids {
-            self.resolve(id, Past::TakenOver);
-        }
-        ids
-    }
-
-    fn resolve(&mut self, id: &EventId, past: Past) {
-        if let Some(wait) = self.waits.remove(id) {
-            let mut arriving = wait.arriving;
-            arriving.past = past;
-            self.ready.push(arriving);
-        }
-    }
-
-    pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// What is not waited for any more, to be accepted.
-    pub(crate) fn take_ready(&mut self, max: usize) -> Vec<Arriving> {
-        let count = max.min(self.ready.len());
-        let ready: Vec<Arriving> = self.ready.drain(..count).collect();
-        for arriving in &ready {
-            self.uncount(&arriving.tags);
-        }
-        ready
-    }
-
-    /// Gives up everything that is waited for; its tags go back.
-    pub(crate) fn abandon_waits(&mut self) -> Vec<DeliveryTag> {
-        let mut tags = Vec::new();
-        for (_, wait) in self.waits.drain() {
-            tags.extend(wait.arriving.tags);
-        }
-        for arriving in self.ready.drain(..) {
-            tags.extend(arriving.tags);
-        }
-        self.uncount(&tags);
-        tags
+        self.unbegun.tell(now)
     }
 
     /// Something of an event has changed. `false`: it is not known here.

@@ -3,19 +3,24 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
+use async_trait::async_trait;
 use engine::{Engine, EngineParts, Settings};
 use model::{
     fault::FaultPoint,
-    id::Principal,
+    id::{EventId, JobId, Principal, Revision},
     job::{Job, JobState},
     link::{AckMode, Terms},
     page::{DeadQuery, JobQuery, Position},
-    ports::{DeadLetter, History},
+    ports::{AcceptError, Accepted, DeadLetter, History, Intake, Judged, StoreError},
     route::Route,
+    verdict::Decision,
 };
 use serde_json::json;
 use testkit::{
@@ -81,6 +86,51 @@ pub(crate) struct Options {
     pub(crate) queue_limit: usize,
     pub(crate) patience: Duration,
     pub(crate) routes: Vec<Route>,
+    pub(crate) bad_days: Arc<BadDays>,
+}
+
+/// How the store misbehaves towards what comes in.
+#[derive(Default)]
+pub(crate) struct BadDays {
+    /// It fails whenever this event is among those that it is to accept.
+    pub(crate) never: Mutex<Option<EventId>>,
+    /// So many times it says that its disk is full.
+    pub(crate) full: AtomicU32,
+}
+
+struct BadIntake {
+    store: Arc<MemoryStore>,
+    bad_days: Arc<BadDays>,
+}
+
+#[async_trait]
+impl Intake for BadIntake {
+    async fn accept(&self, batch: Vec<Judged>) -> Result<Vec<Accepted>, AcceptError> {
+        let full = &self.bad_days.full;
+        if full
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+            .is_ok()
+        {
+            return Err(StoreError::Full("no space left on device".into()).into());
+        }
+        let never = self.bad_days.never.lock().unwrap().clone();
+        if batch
+            .iter()
+            .any(|one| Some(&one.event.id) == never.as_ref())
+        {
+            return Err(StoreError::Failed("it chokes on it".into()).into());
+        }
+        self.store.accept(batch).await
+    }
+
+    async fn refire(
+        &self,
+        event: &EventId,
+        revision: &Revision,
+        decision: &Decision,
+    ) -> Result<Option<Option<JobId>>, StoreError> {
+        self.store.refire(event, revision, decision).await
+    }
 }
 
 impl Options {
@@ -95,6 +145,7 @@ impl Options {
             queue_limit: 1000,
             patience: Duration::from_secs(15 * 60),
             routes: Vec::new(),
+            bad_days: Arc::default(),
         }
     }
 
@@ -187,7 +238,10 @@ impl Fleet {
             .patient_for(options.patience);
         let peer = source.peer();
         let parts = EngineParts {
-            intake: store.clone(),
+            intake: Arc::new(BadIntake {
+                store: Arc::clone(store),
+                bad_days: Arc::clone(&options.bad_days),
+            }),
             queue: store.clone(),
             control: store.clone(),
             history: store.clone(),
@@ -220,6 +274,13 @@ impl Fleet {
         instance.is_up = false;
         instance.faults.kill(FaultPoint::AfterFinish);
         instance.engine.stop().await;
+    }
+
+    /// As on SIGTERM; returns when it has ended.
+    pub(crate) async fn drain(&mut self, index: usize) {
+        let instance = &mut self.instances[index];
+        instance.engine.drain().await;
+        instance.is_up = false;
     }
 
     /// The next process over the same store.

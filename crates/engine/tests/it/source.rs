@@ -1,6 +1,6 @@
 //! One instance and its queue: what is settled when.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use model::{
     fault::FaultPoint,
@@ -97,6 +97,42 @@ async fn a_full_queue_holds_the_line_until_there_is_room() {
         .map(|job| job.event_id.to_string())
         .collect();
     assert_eq!(["e0", "e1", "e2", "e3", "e4", "e5"], order.as_slice());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_holds_the_line_until_there_is_room() {
+    for options in [Options::stored(), Options::done()] {
+        options.bad_days.full.store(20, SeqCst);
+        let fleet = Fleet::start(1, options).await;
+        for n in 0..10 {
+            fleet.publish(&format!("e{n}"), "a.plain", 0);
+        }
+        testkit::clock::let_pass(Duration::from_secs(20)).await;
+        assert_eq!(0, fleet.broker.acked());
+        fleet.until_acked(10).await;
+        assert!(fleet.letters(0).await.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_that_the_store_never_takes_stops_nothing() {
+    for options in [Options::stored(), Options::done()] {
+        *options.bad_days.never.lock().unwrap() = Some("e5".parse().unwrap());
+        let fleet = Fleet::start(1, options).await;
+        for n in 0..10 {
+            fleet.publish(&format!("e{n}"), "a.work", SECOND);
+        }
+        fleet.until_acked(10).await;
+        fleet
+            .wait("the others have run", async || {
+                fleet.states(0).await == [Succeeded; 9]
+            })
+            .await;
+        let letters = fleet.letters(0).await;
+        assert_eq!(1, letters.len());
+        assert_eq!(DeadKind::Undecodable, letters[0].content.kind);
+        assert_eq!(Some("e5".parse().unwrap()), letters[0].content.event_id);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,9 +57,17 @@ pub(super) struct Peer {
     pub(super) is_closed: bool,
     /// Nothing passes in either direction since then.
     pub(super) cut_since: Option<BootTime>,
+    /// What was sent into the cut: it arrives when the way is open again,
+    /// unless the connection is gone by then.
+    unsent: Vec<Unsent>,
     /// The last moment at which the connection was known to be good.
     pub(super) answered: BootTime,
     pub(super) received: u64,
+}
+
+enum Unsent {
+    Settled(Vec<DeliveryTag>, Settle),
+    Note(FleetNote),
 }
 
 impl MemoryBroker {
@@ -133,7 +141,15 @@ impl MemoryBroker {
 
     /// The way is open again.
     pub fn heal(&self, peer: usize) {
-        self.change(|state, _| state.peers[peer].cut_since = None);
+        self.change(|state, _| {
+            state.peers[peer].cut_since = None;
+            for unsent in std::mem::take(&mut state.peers[peer].unsent) {
+                match unsent {
+                    Unsent::Settled(tags, how) => state.settle(peer, &tags, how),
+                    Unsent::Note(note) => state.tell(peer, note),
+                }
+            }
+        });
     }
 
     /// Messages in the queue that nobody holds.
@@ -177,6 +193,7 @@ impl State {
             is_paused: false,
             is_closed: false,
             cut_since: None,
+            unsent: Vec::new(),
             answered: now.clone(),
             received: 0,
         });
@@ -215,6 +232,7 @@ impl State {
         let Some(connection) = peer.connection.take() else {
             return;
         };
+        peer.unsent.clear();
         peer.events.clear();
         peer.events.push_back(Received::Lost { connection });
         let unacked = std::mem::take(&mut peer.unacked);
@@ -268,11 +286,11 @@ impl State {
         deliveries
     }
 
-    /// Settles what is still the peer's. What is sent into a cut arrives when
-    /// it is healed in time, which here means: at once, or never.
+    /// Settles what is still the peer's.
     pub(super) fn settle(&mut self, index: usize, tags: &[DeliveryTag], how: Settle) {
         let peer = &mut self.peers[index];
         if peer.cut_since.is_some() {
+            peer.unsent.push(Unsent::Settled(tags.to_vec(), how));
             return;
         }
         for tag in tags {
@@ -294,8 +312,12 @@ impl State {
 
     /// Everybody who is connected hears it, the sender too.
     pub(super) fn tell(&mut self, index: usize, note: FleetNote) {
-        let sender = &self.peers[index];
-        if sender.connection.is_none() || sender.cut_since.is_some() {
+        let sender = &mut self.peers[index];
+        if sender.connection.is_none() {
+            return;
+        }
+        if sender.cut_since.is_some() {
+            sender.unsent.push(Unsent::Note(note));
             return;
         }
         self.notes.push(note.clone());

@@ -6,6 +6,7 @@ use model::{
     event::{Event, Origin, Severity},
     id::{JobId, WorkerId},
     json::{ContentHash, Object},
+    link::{FleetNote, FleetWord},
 };
 
 use super::*;
