@@ -173,7 +173,7 @@ sources:
     queue: lariat
     bindings: ["org.fedoraproject.test.#"]
 sinks:
-  bus: {{kind: amqp, url: "{url}", topic_prefix: out}}
+  bus: {{kind: amqp, url: "{url}", topic_prefix: out, priority: 3}}
 "#,
         url = vhost.url()
     );
@@ -255,6 +255,8 @@ fn went_out_whole(message: &Value, answer: &Value) {
     if !message["severity"].is_null() {
         assert_eq!(message["severity"], answer["severity"], "{answer:#}");
     }
+    // The sink's, since the step gives none.
+    assert_eq!(3, answer["priority"], "{answer:#}");
     let noted = format!(
         "org.fedoraproject.test.{} {}",
         text(&message["topic"]),
