@@ -13,13 +13,16 @@ mod inbox;
 mod pulse;
 mod queue;
 mod settings;
+mod sieve;
 mod sink;
 mod source;
 mod standing;
+mod stream;
 mod table;
 mod tags;
 mod tasks;
 mod tls;
+mod trial;
 mod version;
 
 pub use settings::{
@@ -28,3 +31,4 @@ pub use settings::{
 };
 pub use sink::AmqpSink;
 pub use source::AmqpSource;
+pub use trial::{TrialError, Tried, try_sink, try_source};

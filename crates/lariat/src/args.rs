@@ -90,6 +90,9 @@ pub(crate) struct Check {
     /// The project directory.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) project: PathBuf,
+    /// Also try every source and sink; exit 4 when one cannot be used.
+    #[arg(long)]
+    pub(crate) connect: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }
@@ -230,7 +233,7 @@ pub(crate) enum Jobs {
         /// Jobs of this rule only.
         #[arg(long)]
         rule: Option<RuleName>,
-        /// waiting, queued, running, retrying, succeeded, failed, cancelled or held.
+        /// waiting, queued, running, retrying, succeeded, failed, cancelled, held or returned.
         #[arg(long)]
         state: Option<JobState>,
         #[command(flatten)]
@@ -281,7 +284,7 @@ pub(crate) enum Jobs {
 pub(crate) enum Dead {
     /// Open ones, newest first.
     List {
-        /// job_failed, id_conflict, rule_error or undecodable.
+        /// job_failed, id_conflict, rule_error, undecodable or unsendable.
         #[arg(long)]
         kind: Option<DeadKind>,
         /// Dead letters of this rule only.

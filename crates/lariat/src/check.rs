@@ -12,8 +12,9 @@ use serde_json::json;
 
 use crate::{
     args::Check,
+    check::connect::Trial,
     clock::SystemClock,
-    config::{self, Config, Environment},
+    config::{self, Config, Environment, secret::Vault},
     console::{Console, Span, Style},
     exit::Exit,
     failure::Failure,
@@ -21,6 +22,8 @@ use crate::{
     span,
     wiring::{self, ActionPlace},
 };
+
+mod connect;
 
 /// A project that was read, with everything that was found.
 pub(crate) struct Checked {
@@ -79,8 +82,18 @@ pub(crate) async fn run(
         let missing = missing(&root, &checked.config, (environment, rules)).await?;
         checked.findings.extend(missing);
     }
+    let trials = match &checked.rules {
+        Some(_) if command.connect => {
+            let vault = Vault {
+                project: &root,
+                environment,
+            };
+            connect::run(&checked.config, vault).await?
+        }
+        Some(_) | None => Vec::new(),
+    };
     if command.json.json {
-        print_json(&checked, console)?;
+        print_json(&checked, &trials, console)?;
     } else {
         if !checked.findings.is_empty() {
             let colour = console.colours_talk();
@@ -89,9 +102,10 @@ pub(crate) async fn run(
         if let Some(rules) = &checked.rules {
             print(rules, console)?;
         }
+        connect::print(&trials, console)?;
     }
     match checked.rules {
-        Some(_) => Ok(()),
+        Some(_) => connect::verdict(&trials),
         None => Err(Failure::Told(Exit::Configuration)),
     }
 }
@@ -156,7 +170,7 @@ fn on_lost(choice: OnLost) -> &'static str {
     }
 }
 
-fn print_json(checked: &Checked, console: &mut Console) -> Result<(), Failure> {
+fn print_json(checked: &Checked, trials: &[Trial], console: &mut Console) -> Result<(), Failure> {
     let rules: Vec<serde_json::Value> = checked
         .rules
         .iter()
@@ -190,6 +204,7 @@ fn print_json(checked: &Checked, console: &mut Console) -> Result<(), Failure> {
         "ok": !has_errors,
         "revision": checked.rules.as_ref().map(RuleSet::revision),
         "rules": rules,
+        "links": connect::to_json(trials),
         "diagnostics": checked.findings,
     }))
 }

@@ -222,7 +222,7 @@ async fn start(
 }
 
 /// All of them, the first with its causes.
-fn cannot_open(problems: Vec<LinkError>) -> Failure {
+pub(crate) fn cannot_open(problems: Vec<LinkError>) -> Failure {
     let mut errors = problems.into_iter().map(anyhow::Error::from);
     let first = errors
         .next()

@@ -91,7 +91,7 @@ pub(super) async fn ensure(
     }
 }
 
-async fn exists(line: &Line, name: &ShortString) -> Result<bool, QueueError> {
+pub(super) async fn exists(line: &Line, name: &ShortString) -> Result<bool, QueueError> {
     let channel = channel(line).await?;
     let options = QueueDeclareOptions {
         passive: true,

@@ -13,6 +13,7 @@ mod fleet;
 mod queues;
 mod sink;
 mod source;
+mod trial;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -217,3 +217,42 @@ async fn a_reload_names_what_it_leaves_for_the_next_start() {
         .says("unknown-sink")
         .says("next start");
 }
+
+#[tokio::test]
+async fn sources_and_sinks_can_be_tried_before_serving() {
+    let Some(broker) = Broker::shared().await else {
+        return;
+    };
+    let vhost = broker.vhost("tried").await;
+    let project = project(&vhost.url());
+    let path = project.path().to_str().unwrap();
+    let args = ["check", "--connect", "--project", path];
+    run(&args, &[])
+        .await
+        .expect(0)
+        .says("source `builds`  ok  127.0.0.1:")
+        .says("queue `builds` will be made, exchange `amq.topic` is there")
+        .says("sink `archive`  ok");
+    assert!(vhost.queue("builds").await.is_none());
+
+    let config = project.read("lariat.yml");
+    let wrong = config.replace("queue: archive", "exchange: nowhere");
+    project.write("lariat.yml", &wrong);
+    run(&args, &[])
+        .await
+        .expect(4)
+        .says("source `builds`  ok")
+        .says("sink `archive`  failed")
+        .says("cannot find exchange `nowhere`");
+    let json = ["check", "--connect", "--json", "--project", path];
+    let found = run(&json, &[]).await.expect(4).json();
+    let oks: Vec<bool> = found["links"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| link["ok"].as_bool().unwrap())
+        .collect();
+    assert_eq!([true, false, true], *oks, "{found:#}");
+    // Without a broker nothing is tried.
+    run(&["check", "--project", path], &[]).await.expect(0);
+}

@@ -194,6 +194,15 @@ async fn jobs_are_shown_and_steered() {
         .await
         .expect(0);
     assert_eq!("broken\n", output.stdout);
+    for missing in [["--step", "9"], ["--attempt", "9"]] {
+        let args = [&["jobs", "output", id], &missing[..]].concat();
+        service
+            .lariat(&args)
+            .await
+            .expect(1)
+            .says(missing[0].trim_start_matches('-'))
+            .says("/9`");
+    }
     let output = service
         .lariat(&["jobs", "output", id, "-f"])
         .await
