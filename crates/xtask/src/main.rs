@@ -45,7 +45,7 @@ enum Task {
     Check,
     /// Measures ratios against peers and bare limits, in one run
     Bench {
-        /// Only these rows: intake, group-commit, memory, start
+        /// Only these rows: intake, group-commit, amqp, amqp-memory, memory, start
         rows: Vec<String>,
     },
     /// Installs what tests and demo need, and says what there is

@@ -52,7 +52,6 @@ fn cargo_test(args: &[&str], full: bool) -> Result<()> {
             .args(["test", "--workspace", "--locked", "--quiet"])
             .args(args)
             .env("LARIAT_SWEEP_MOMENTS", moments)
-            .env("LARIAT_CHAOS", extent)
-            .env("LARIAT_LONG", extent),
+            .env("LARIAT_CHAOS", extent),
     )
 }
