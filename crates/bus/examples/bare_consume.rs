@@ -62,11 +62,7 @@ async fn main() -> Result<(), Failure> {
         .basic_qos(prefetch, BasicQosOptions::default())
         .await?;
     let seconds = began.map_or(0.0, |began| began.elapsed().as_secs_f64());
-    let rate = f64::from(u32::try_from(taken)?) / seconds;
-    writeln!(
-        io::stdout(),
-        "{taken} messages, {bytes} bytes, {seconds:.3} s, {rate:.0} messages/s"
-    )?;
+    writeln!(io::stdout(), "{taken} messages, {bytes} bytes, {seconds} s")?;
     connection.close(200, "done".into()).await?;
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! Declares a queue and fills it with messages of about 1 KiB, confirmed.
+//! Declares a queue, binds it to `amq.topic` and fills it with messages of
+//! about 1 KiB, confirmed.
 //!
-//! `fill_queue URL QUEUE COUNT [quorum|classic]`
+//! `fill_queue URL QUEUE quorum|classic FIRST COUNT`
 //!
-//! Each is a message as fedora-messaging publishes it, with an id and a number
-//! of its own.
+//! Each is a message as fedora-messaging publishes it, with a number of its
+//! own from FIRST on, and an id that follows from the number.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +14,7 @@ use std::{
 
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, PublisherConfirm,
-    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 
@@ -22,28 +23,20 @@ type Failure = Box<dyn std::error::Error>;
 /// Messages without a confirmation at one time.
 const WINDOW: usize = 2000;
 
+const EXCHANGE: &str = "amq.topic";
+const TOPIC: &str = "org.example.prod.compose.status";
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1);
     let mut next = |what| args.next().ok_or(format!("{what} is missing"));
-    let (url, queue) = (next("the url")?, next("the queue")?);
+    let (url, queue, kind) = (next("the url")?, next("the queue")?, next("the kind")?);
+    let first: u64 = next("the first number")?.parse()?;
     let count: u64 = next("the count")?.parse()?;
-    let kind = next("the kind").unwrap_or_else(|_| "quorum".to_owned());
 
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    let options = QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    };
-    let mut arguments = FieldTable::default();
-    arguments.insert(
-        "x-queue-type".into(),
-        AMQPValue::LongString(kind.as_str().into()),
-    );
-    channel
-        .queue_declare(queue.as_str().into(), options, arguments)
-        .await?;
+    make_queue(&channel, &queue, &kind).await?;
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
@@ -51,14 +44,13 @@ async fn main() -> Result<(), Failure> {
     let padding = "lorem ipsum dolor sit amet ".repeat(28);
     let began = Instant::now();
     let mut unconfirmed = VecDeque::with_capacity(WINDOW);
-    for number in 0..count {
+    for number in first..first + count {
         if unconfirmed.len() == WINDOW
             && let Some(oldest) = unconfirmed.pop_front()
         {
             confirmed(oldest).await?;
         }
-        let confirm = publish(&channel, &queue, number, &padding).await?;
-        unconfirmed.push_back(confirm);
+        unconfirmed.push_back(publish(&channel, number, &padding).await?);
     }
     for confirm in unconfirmed {
         confirmed(confirm).await?;
@@ -72,20 +64,39 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+async fn make_queue(channel: &Channel, queue: &str, kind: &str) -> Result<(), lapin::Error> {
+    let options = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
+    channel
+        .queue_declare(queue.into(), options, arguments)
+        .await?;
+    let options = QueueBindOptions::default();
+    let arguments = FieldTable::default();
+    channel
+        .queue_bind(
+            queue.into(),
+            EXCHANGE.into(),
+            TOPIC.into(),
+            options,
+            arguments,
+        )
+        .await
+}
+
+/// `sample` is for rules that are to fire for a part of the events.
 async fn publish(
     channel: &Channel,
-    queue: &str,
     number: u64,
     padding: &str,
 ) -> Result<PublisherConfirm, lapin::Error> {
     let body = format!(
-        r#"{{"build": {{"id": {number}, "package": "package-{}", "state": "{}", "release": "f44"}}, "agent": "bench", "log": "{padding}"}}"#,
+        r#"{{"status": "FINISHED", "number": {}, "sample": {}, "release": "f44", "agent": "bench", "log": "{padding}"}}"#,
+        5000 + number,
         number % 1000,
-        if number.is_multiple_of(20) {
-            "failed"
-        } else {
-            "done"
-        },
     );
     let mut headers = FieldTable::default();
     headers.insert(
@@ -106,8 +117,8 @@ async fn publish(
     let options = BasicPublishOptions::default();
     channel
         .basic_publish(
-            "".into(),
-            queue.into(),
+            EXCHANGE.into(),
+            TOPIC.into(),
             options,
             body.as_bytes(),
             properties,

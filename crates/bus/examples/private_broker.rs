@@ -8,7 +8,6 @@ use std::{
 };
 
 use testkit::broker::{Broker, BrokerOptions};
-use tokio::io::AsyncReadExt;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -18,7 +17,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("RabbitMQ is not installed")?;
     let vhost = broker.vhost("bench").await;
     writeln!(io::stdout(), "{}", vhost.url())?;
-    let mut nothing = Vec::new();
-    tokio::io::stdin().read_to_end(&mut nothing).await?;
+    io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use async_compat::Compat;
+use async_rs::Runtime;
 use lapin::{
     AsyncTcpStream, Connection, ConnectionProperties,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism},
@@ -24,6 +24,7 @@ use tracing::debug;
 
 use super::{
     settings::{AmqpConnection, Auth, HostPort},
+    stream::{self, CleanStream},
     tls::{self, TlsError},
     version::{self, Version},
 };
@@ -130,14 +131,14 @@ pub(super) struct Line {
     pub(super) connection: Connection,
     pub(super) peer: HostPort,
     settings: AmqpConnection,
-    socket: Socket,
+    socket: Handle,
 }
 
 /// A second handle to the socket under a connection. When it goes, so does the
 /// connection.
-struct Socket(TcpStream);
+struct Handle(TcpStream);
 
-impl Socket {
+impl Handle {
     fn cut(&self) {
         if let Err(error) = self.0.shutdown(Shutdown::Both) {
             debug!(%error, "the socket was closed already");
@@ -145,7 +146,7 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
+impl Drop for Handle {
     fn drop(&mut self) {
         self.cut();
     }
@@ -233,14 +234,12 @@ pub(super) async fn connect(settings: &AmqpConnection) -> Result<Line, RoundErro
     })
 }
 
-type Stream = AsyncTcpStream<Compat<tokio::net::TcpStream>>;
-
 /// TCP, and TLS when it is wanted.
 async fn dial(
     settings: &AmqpConnection,
     host: &HostPort,
-) -> Result<(Stream, Socket), ConnectError> {
-    let runtime = lapin::runtime::default_runtime().map_err(|source| ended(host, source))?;
+) -> Result<(stream::Socket, Handle), ConnectError> {
+    let runtime = Runtime::tokio_current();
     let mut refusals = Refusals::default();
     let mut stream = None;
     for address in resolve(host).await? {
@@ -267,7 +266,7 @@ async fn dial(
     let socket = socket.as_fd().try_clone_to_owned().map_err(unreachable)?;
     // From here on a timeout or an error has to end lapin's thread too, which
     // holds the stream.
-    let socket = Socket(TcpStream::from(socket));
+    let socket = Handle(TcpStream::from(socket));
     let Some(tls) = &settings.tls else {
         return Ok((stream, socket));
     };
@@ -286,12 +285,12 @@ async fn dial(
 }
 
 async fn open(settings: &AmqpConnection, host: &HostPort) -> Result<Line, ConnectError> {
-    let runtime = lapin::runtime::default_runtime().map_err(|source| ended(host, source))?;
     let (stream, socket) = dial(settings, host).await?;
     let properties = ConnectionProperties::default()
         .with_connection_name(settings.name.clone().into())
         .with_client_property("product".into(), "Lariat".into())
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+    let stream = AsyncTcpStream::Plain(CleanStream::new(stream));
     let slot = Mutex::new(Some(stream));
     let take = async move |_: AMQPUri, _| {
         slot.lock()
@@ -299,9 +298,10 @@ async fn open(settings: &AmqpConnection, host: &HostPort) -> Result<Line, Connec
             .take()
             .ok_or_else(|| lapin::Error::from(io::Error::from(IoKind::NotConnected)))
     };
-    let connection = Connection::connector(uri(settings, host), runtime, take, properties)
-        .await
-        .map_err(|error| refused(settings, host, error))?;
+    let connection =
+        Connection::connector(uri(settings, host), stream::runtime(), take, properties)
+            .await
+            .map_err(|error| refused(settings, host, error))?;
     Ok(Line {
         connection,
         peer: host.clone(),

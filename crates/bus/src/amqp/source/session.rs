@@ -18,14 +18,14 @@ use lapin::{
 use model::{
     clock::BootTime,
     event::Origin,
-    link::{Delivery, DeliveryTag, Settle},
+    link::{Delivery, DeliveryTag, Settle, Undecodable},
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, warn};
-use wire::amqp::decode;
+use wire::amqp::{HeaderValue, Message, decode};
 
 use super::{BATCH, Command, Shared};
 use crate::amqp::{
@@ -35,6 +35,7 @@ use crate::amqp::{
     fleet,
     pulse::{self, Beat},
     queue::{self, QueueError},
+    sieve::MARK,
     table::message,
     tags::Outstanding,
     tasks::{self, Task},
@@ -226,7 +227,13 @@ impl Session {
             },
             redelivered,
             received: received.clone(),
-            content: decode(message, &self.shared.settings.decoding, origin),
+            content: match unreadable(&message) {
+                Some(cause) => Err(Undecodable {
+                    cause,
+                    raw: message.body,
+                }),
+                None => decode(message, &self.shared.settings.decoding, origin),
+            },
         }
     }
 
@@ -298,6 +305,19 @@ impl Session {
         let tag = format!("lariat.{}.{}", settings.name, settings.worker);
         tag.chars().take(255).collect::<String>().into()
     }
+}
+
+/// What is wrong with a message whose headers were not passed on.
+fn unreadable(message: &Message) -> Option<String> {
+    let HeaderValue::Text(cause) = message.headers.get(MARK)? else {
+        return None;
+    };
+    let (key, cause) = (&message.routing_key, String::from_utf8_lossy(cause));
+    // Quoted as a literal: what stands there is anybody's.
+    Some(match &message.message_id {
+        Some(id) => format!("message {id:?} with routing key {key:?}: {cause}"),
+        None => format!("message without an id with routing key {key:?}: {cause}"),
+    })
 }
 
 /// Hears the other instances. A broker that forbids it is complained of once.
