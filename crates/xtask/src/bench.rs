@@ -3,6 +3,8 @@
 //! Absolute times of a shared machine say little; each row pairs Lariat with
 //! the bare limit, alternating, and prints the median of the ratios.
 
+mod amqp;
+mod broker;
 mod client;
 mod memory;
 mod server;
@@ -16,7 +18,14 @@ use crate::run::{run_with, target};
 use client::Client;
 use server::Server;
 
-const ROWS: [&str; 4] = ["intake", "group-commit", "memory", "start"];
+const ROWS: [&str; 6] = [
+    "intake",
+    "group-commit",
+    "amqp",
+    "amqp-memory",
+    "memory",
+    "start",
+];
 
 /// Rules of the project that is measured, and how many fire for an event.
 const RULES: usize = 1_000;
@@ -33,24 +42,27 @@ pub(crate) fn bench(rows: &[String]) -> Result<()> {
             bail!("no row `{row}`; there are {}", ROWS.join(", "));
         }
     }
-    println!("building in release mode");
-    run_with(Command::new(env!("CARGO")).args([
-        "build",
-        "--release",
-        "--locked",
-        "--quiet",
-        "--bin",
-        "lariat",
-        "--example",
-        "bare_insert",
-    ]))?;
     let wanted = |row: &str| rows.is_empty() || rows.iter().any(|name| name == row);
+    println!("building in release mode");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--release", "--locked", "--quiet"]);
+    build.args(["--bin", "lariat", "--example", "bare_insert"]);
+    if wanted("amqp") || wanted("amqp-memory") {
+        build.args(broker::EXAMPLES.map(|name| format!("--example={name}")));
+    }
+    run_with(&mut build)?;
     println!("{:<34} {:>10} {:>10}  measured", "row", "goal", "here");
     if wanted("intake") {
         intake()?;
     }
     if wanted("group-commit") {
         group_commit()?;
+    }
+    if wanted("amqp") {
+        amqp::intake()?;
+    }
+    if wanted("amqp-memory") {
+        memory::under_load()?;
     }
     if wanted("memory") {
         memory::memory()?;
@@ -80,7 +92,7 @@ fn intake() -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let sent = send_arrays(&mut client, round)?;
-        let floor = bare_insert()?;
+        let floor = bare_insert([ARRAYS, EVENTS, FIRING])?;
         // The first round warms both sides up.
         if round > 0 {
             ratios.push(sent / floor);
@@ -128,12 +140,13 @@ fn send_arrays(client: &mut Client, round: usize) -> Result<f64> {
     Ok(f64::from(count) / start.elapsed().as_secs_f64())
 }
 
-/// Events per second of the bare loop, from the store's own example.
-fn bare_insert() -> Result<f64> {
+/// Events per second of the bare loop, from the store's own example: so many
+/// transactions, events in each, and jobs for each event.
+fn bare_insert(numbers: [usize; 3]) -> Result<f64> {
     let dir = tempfile::tempdir_in(target())?;
     let output = Command::new(target().join("release/examples/bare_insert"))
         .arg(dir.path().join("bare.db"))
-        .args([ARRAYS, EVENTS, FIRING].map(|number| number.to_string()))
+        .args(numbers.map(|number| number.to_string()))
         .output()
         .context("cannot start the bare loop")?;
     if !output.status.success() {

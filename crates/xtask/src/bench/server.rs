@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 use crate::run::target;
 
+/// The topic of what is sent.
+const TOPIC: &str = "org.example.prod.compose.status";
+
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
@@ -57,27 +60,54 @@ impl Drop for Server {
     }
 }
 
+/// A project to measure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spec<'a> {
+    /// Rules that there are.
+    pub(crate) rules: usize,
+    /// How many of them look at the topic that is sent.
+    pub(crate) about_it: usize,
+    /// What those ask of an event beside its status and number.
+    pub(crate) also: &'a str,
+    /// What they run.
+    pub(crate) command: &'a str,
+    /// Further lines of `lariat.yml`.
+    pub(crate) config: &'a str,
+}
+
 /// A project with `count` rules, of which `firing` match what [`event`] makes.
 /// The first job sleeps and the others wait for it: what is measured is intake
 /// alone.
 pub(crate) fn project(count: usize, firing: usize) -> Result<TempDir> {
+    project_of(&Spec {
+        rules: count,
+        about_it: firing,
+        also: "",
+        command: "sleep, \"86400\"",
+        config: "",
+    })
+}
+
+pub(crate) fn project_of(spec: &Spec<'_>) -> Result<TempDir> {
+    let Spec {
+        rules: count,
+        about_it,
+        also,
+        command,
+        config,
+    } = spec;
     let dir = tempfile::tempdir_in(target())?;
-    write(
-        dir.path(),
-        "lariat.yml",
-        "store: sqlite:lariat.db\nworkers: {concurrency: 1}\nlimits: {queue: 10000000}\n",
-    )?;
+    let common = "store: sqlite:lariat.db\nworkers: {concurrency: 1}\nlimits: {queue: 10000000}\n";
+    write(dir.path(), "lariat.yml", &format!("{common}{config}"))?;
     let mut rules = vec!["rules:\n".to_owned()];
-    for number in 0..count {
-        let status = if number < firing {
-            "FINISHED"
-        } else {
-            "DOOMED"
-        };
+    for number in 0..*count {
+        let is_about_it = number < *about_it;
+        let status = if is_about_it { "FINISHED" } else { "DOOMED" };
+        let also = if is_about_it { also } else { "" };
         // As on a bus with many applications: most rules are about the topics
         // of one, some look at everything and decide by content.
-        let topic = if number < firing {
-            "org.example.prod.compose.status".to_owned()
+        let topic = if is_about_it {
+            TOPIC.to_owned()
         } else if number % 20 == 0 {
             "org.example.#".to_owned()
         } else {
@@ -85,8 +115,8 @@ pub(crate) fn project(count: usize, firing: usize) -> Result<TempDir> {
         };
         rules.push(format!(
             "  - name: rule-{number}\n    on: {topic}\n    \
-             when: event.body.status == '{status}' and event.body.number >= {number}\n    \
-             run: {{command: [sleep, \"86400\"]}}\n"
+             when: event.body.status == '{status}' and event.body.number >= {number}{also}\n    \
+             run: {{command: [{command}]}}\n"
         ));
     }
     write(dir.path(), "rules/bench.yml", &rules.concat())?;
@@ -105,6 +135,6 @@ fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
 pub(crate) fn event(id: &str) -> String {
     let padding = "x".repeat(800);
     format!(
-        r#"{{"id":"{id}","topic":"org.example.prod.compose.status","body":{{"status":"FINISHED","number":5000,"release":"f43","padding":"{padding}"}}}}"#
+        r#"{{"id":"{id}","topic":"{TOPIC}","body":{{"status":"FINISHED","number":5000,"release":"f43","padding":"{padding}"}}}}"#
     )
 }

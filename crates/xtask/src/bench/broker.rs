@@ -1,0 +1,109 @@
+//! A private RabbitMQ with one queue, through the examples of `bus`: the
+//! developer's tool itself speaks no AMQP.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::run::target;
+
+/// What has to be built.
+pub(crate) const EXAMPLES: [&str; 3] = ["private_broker", "fill_queue", "bare_consume"];
+
+pub(crate) const QUEUE: &str = "bench";
+pub(crate) const KIND: &str = "quorum";
+
+/// Deliveries that may be unacknowledged, for Lariat and for the bare loop.
+pub(crate) const PREFETCH: usize = 1_000;
+
+pub(crate) struct Broker {
+    child: Child,
+    url: String,
+    /// The number of the next message.
+    next: usize,
+}
+
+impl Broker {
+    /// A broker with the queue, which is empty.
+    pub(crate) fn start() -> Result<Self> {
+        let mut child = example("private_broker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the broker")?;
+        let stdout = child.stdout.take().context("no stdout")?;
+        let mut url = String::new();
+        BufReader::new(stdout).read_line(&mut url)?;
+        let url = url.trim().to_owned();
+        if url.is_empty() {
+            bail!("the broker ended before it served");
+        }
+        let mut broker = Self {
+            child,
+            url,
+            next: 0,
+        };
+        broker.fill(0)?;
+        Ok(broker)
+    }
+
+    /// Publishes so many messages into the queue, and returns when it has them.
+    pub(crate) fn fill(&mut self, count: usize) -> Result<()> {
+        let numbers = [self.next, count].map(|number| number.to_string());
+        let mut fill = example("fill_queue");
+        said(fill.args([&self.url, QUEUE, KIND]).args(numbers))?;
+        self.next += count;
+        Ok(())
+    }
+
+    /// Messages per second that the bare loop takes off the queue.
+    pub(crate) fn bare_consume(&self, count: usize) -> Result<f64> {
+        let numbers = [count, PREFETCH].map(|number| number.to_string());
+        let mut consume = example("bare_consume");
+        let said = said(consume.args([&self.url, QUEUE]).args(numbers))?;
+        let seconds: f64 = said
+            .trim()
+            .strip_suffix(" s")
+            .and_then(|rest| rest.rsplit(' ').next()?.parse().ok())
+            .with_context(|| format!("the bare loop printed {said:?}"))?;
+        Ok(f64::from(u32::try_from(count)?) / seconds)
+    }
+
+    /// The lines of `lariat.yml` that make it consume the queue.
+    pub(crate) fn config(&self) -> String {
+        format!(
+            "sources:\n  bench: {{kind: amqp, url: \"{}\", \
+             queue: {{name: {QUEUE}, declare: passive}}, ack: stored, prefetch: {PREFETCH}}}\n",
+            self.url
+        )
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // The end of its input ends it, and then the server.
+        drop(self.child.stdin.take());
+        if let Err(error) = self.child.wait() {
+            eprintln!("the broker could not be stopped: {error}");
+        }
+    }
+}
+
+fn example(name: &str) -> Command {
+    Command::new(target().join("release/examples").join(name))
+}
+
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output().context("cannot start an example")?;
+    if !output.status.success() {
+        bail!(
+            "{} failed: {}",
+            command.get_program().display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
