@@ -13,6 +13,10 @@ use crate::{place, process::Program, settings::ActionSettings, step::StepFiles};
 
 const CALLBACK: &str = include_str!("lariat_result.py");
 
+/// A socket's path has at most 107 bytes. Ansible adds a name of 11, and ssh
+/// one of 17 while it makes the socket.
+const LONGEST_CONTROL_DIR: usize = 107 - 11 - 17;
+
 /// Where `ansible-playbook` is, or what to do about it.
 pub(super) fn find(settings: &ActionSettings) -> Result<PathBuf, String> {
     const REMEDY: &str = "install ansible-core (`apt install ansible-core`, or `pip install ansible-core`), or set `ansible.playbook_command`";
@@ -60,6 +64,15 @@ pub(super) fn prepare(
     add_installation(&mut environment, &program);
     add_ansible(&mut environment, &project, &settings.home, &plugins);
     environment.insert("ANSIBLE_LOCAL_TEMP".to_owned(), temp.display().to_string());
+    // Connections that stay open are this step's alone: what is left of them
+    // dies with it, and another step must not have been using them.
+    let sockets = files.dir.directory("ssh").map_err(own)?;
+    if sockets.as_os_str().len() <= LONGEST_CONTROL_DIR {
+        environment.insert(
+            "ANSIBLE_SSH_CONTROL_PATH_DIR".to_owned(),
+            sockets.display().to_string(),
+        );
+    }
     files.identify(&mut environment, context);
     Ok(Program {
         argv: arguments(call, &program, &extra_vars),

@@ -40,6 +40,27 @@ async fn check(tasks: &str, expect: &str) {
 }
 
 #[tokio::test]
+async fn each_run_has_ssh_connections_of_its_own() {
+    for which in BOTH {
+        let Some(stage) = stage(which) else { continue };
+        stage.write(
+            "play.yml",
+            &format!("{PLAY}    - command: printenv ANSIBLE_SSH_CONTROL_PATH_DIR\n      register: it\n    - debug: {{msg: 'sockets={{{{ it.stdout }}}}'}}\n"),
+        );
+        let mut places = Vec::new();
+        for _ in 0..2 {
+            stage.playbook(call("play.yml")).await;
+            let text = stage.output.text();
+            let place = text.rsplit_once("sockets=").expect("it is printed").1;
+            let place = place.split('"').next().unwrap().to_owned();
+            assert!(!PathBuf::from(&place).exists(), "it is gone with its run");
+            places.push(place);
+        }
+        assert_ne!(places[0], places[1], "{which:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_playbook_is_told() {
     check(
         "    - command: 'true'\n    - debug: {msg: x}\n",
