@@ -358,8 +358,6 @@ pub(crate) struct Environment {
     pub(crate) watchdog: Option<Duration>,
     /// CREDENTIALS_DIRECTORY: what the service manager hands to this service.
     pub(crate) credentials: Option<PathBuf>,
-    /// RUST_MIN_STACK: the stack of a thread that asks for none, in bytes.
-    pub(crate) min_stack: Option<usize>,
 }
 
 impl Environment {
@@ -377,7 +375,6 @@ impl Environment {
             notify_socket: std::env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()),
             watchdog: watchdog(text("WATCHDOG_USEC"), text("WATCHDOG_PID")),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-            min_stack: text("RUST_MIN_STACK").and_then(|size| size.parse().ok()),
         }
     }
 

@@ -34,7 +34,6 @@ mod logging;
 mod project;
 mod serve;
 mod span;
-mod stack;
 mod wiring;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8470";
@@ -82,11 +81,6 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
             import::run(import, console).map(|()| Exit::Ok)
         }
         Command::Serve(serve) => {
-            if let Some(error) = stack::enlarge(environment) {
-                let context =
-                    "warning: a message with deeply nested headers could end this process";
-                console.say(&format!("{context}: cannot enlarge the stacks: {error}"));
-            }
             let runtime = service_runtime()?;
             let ended = runtime.block_on(Box::pin(serve::run(serve, environment, console)));
             // What still runs in the background has nothing left to record.

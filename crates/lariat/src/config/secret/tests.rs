@@ -35,7 +35,6 @@ fn a_line_is_shown_without_its_password() {
 fn environment() -> Environment {
     Environment {
         credentials: None,
-        min_stack: None,
         ..Environment::read()
     }
 }
