@@ -24,7 +24,7 @@ fn steps(timeline: &mut Timeline, full: bool) -> Result<()> {
     check::steps(timeline)?;
     timeline.step("build the tests", || cargo_test(&["--no-run"], full))?;
     // What takes whole servers down has the machine to itself.
-    let alone = ["crash_sweep", "chaos_"];
+    let alone = ["crash_sweep", "chaos::"];
     timeline.step("run the tests", || {
         let skipped = alone.iter().flat_map(|name| ["--skip", name]);
         cargo_test(&["--"].into_iter().chain(skipped).collect::<Vec<_>>(), full)
@@ -36,7 +36,7 @@ fn steps(timeline: &mut Timeline, full: bool) -> Result<()> {
         let args = [
             "--test",
             "it",
-            "chaos_",
+            "chaos::",
             "--",
             "--nocapture",
             "--test-threads=1",
