@@ -48,7 +48,7 @@ fn row(broker: &mut Broker, (name, about_it): (&str, usize), also: &str) -> Resu
         broker.fill(MESSAGES)?;
         let floor = broker.bare_consume(MESSAGES)?;
         broker.fill(MESSAGES)?;
-        let taken = take_in(&spec)?;
+        let taken = take_in(broker, &spec)?;
         // The first round warms both sides up.
         if round > 0 {
             ratios.push(taken / floor);
@@ -73,7 +73,7 @@ fn row(broker: &mut Broker, (name, about_it): (&str, usize), also: &str) -> Resu
 
 /// Events per second that a new server takes off the full queue, from the
 /// first delivery until the last one is acknowledged.
-fn take_in(spec: &Spec<'_>) -> Result<f64> {
+fn take_in(broker: &mut Broker, spec: &Spec<'_>) -> Result<f64> {
     let project = server::project_of(spec)?;
     let server = Server::start(&project)?;
     let mut client = Client::connect(&server.address)?;
@@ -98,6 +98,8 @@ fn take_in(spec: &Spec<'_>) -> Result<f64> {
     if settled != MESSAGES {
         bail!("{settled} messages came instead of {MESSAGES}");
     }
+    // Killed a moment earlier it would leave something behind.
+    broker.await_empty()?;
     let events = u32::try_from(settled - start.1)?;
     Ok(f64::from(events) / (end - start.0).as_secs_f64())
 }

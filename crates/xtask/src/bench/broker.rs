@@ -2,8 +2,8 @@
 //! developer's tool itself speaks no AMQP.
 
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +21,7 @@ pub(crate) const PREFETCH: usize = 1_000;
 
 pub(crate) struct Broker {
     child: Child,
+    said: BufReader<ChildStdout>,
     url: String,
     /// The number of the next message.
     next: usize,
@@ -35,19 +36,30 @@ impl Broker {
             .spawn()
             .context("cannot start the broker")?;
         let stdout = child.stdout.take().context("no stdout")?;
-        let mut url = String::new();
-        BufReader::new(stdout).read_line(&mut url)?;
-        let url = url.trim().to_owned();
-        if url.is_empty() {
-            bail!("the broker ended before it served");
-        }
         let mut broker = Self {
             child,
-            url,
+            said: BufReader::new(stdout),
+            url: String::new(),
             next: 0,
         };
+        broker.url = broker.line()?;
         broker.fill(0)?;
         Ok(broker)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.said.read_line(&mut line)? == 0 {
+            bail!("the broker ended");
+        }
+        Ok(line.trim().to_owned())
+    }
+
+    /// Waits until nothing is in the queue, nor with a consumer.
+    pub(crate) fn await_empty(&mut self) -> Result<()> {
+        let mut asks = self.child.stdin.as_ref().context("no stdin")?;
+        writeln!(asks, "{QUEUE}")?;
+        self.line().map(drop)
     }
 
     /// Publishes so many messages into the queue, and returns when it has them.
@@ -74,10 +86,10 @@ impl Broker {
 
     /// The lines of `lariat.yml` that make it consume the queue.
     pub(crate) fn config(&self) -> String {
+        let url = self.url.replace(":guest@", "@");
         format!(
-            "sources:\n  bench: {{kind: amqp, url: \"{}\", \
-             queue: {{name: {QUEUE}, declare: passive}}, ack: stored, prefetch: {PREFETCH}}}\n",
-            self.url
+            "sources:\n  bench: {{kind: amqp, url: \"{url}\", password: {{command: [echo, guest]}}, \
+             queue: {{name: {QUEUE}, declare: passive}}, ack: stored, prefetch: {PREFETCH}}}\n"
         )
     }
 }

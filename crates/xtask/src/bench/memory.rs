@@ -72,6 +72,7 @@ pub(crate) fn under_load() -> Result<()> {
         broker.fill(SLICE)?;
     }
     settled(&mut client, EVENTS)?;
+    broker.await_empty()?;
     let took = start.elapsed();
     let late = resident(server.pid())?;
     let status: Value = serde_json::from_str(&client.get("/api/v1/status")?)?;
