@@ -5,10 +5,14 @@
 //! What is decided is said in `model::custody`; this file carries it out.
 //! Invariants:
 //! 1. Jobs of a delivery are begun only while [`Custody::may_begin`] holds,
-//!    which every claim asks for, and are ended by the watch when the peer has
-//!    been silent for too long. The watch never waits for the store.
+//!    which every claim asks for, and are ended by the watch when another
+//!    instance may have them: the peer has been silent for too long, or the
+//!    delivery is gone and nobody could ask us about it. The watch never waits
+//!    for the store; what does not run then is given back before anything else
+//!    is begun.
 //! 2. A delivery is given back only while no claim is under way, and only
-//!    when nothing of its event has begun: an event never runs here in part.
+//!    when nothing of its event has begun, or none of it will be begun again:
+//!    an event never runs here in part.
 //! 3. What is said to others is durable first: `Mine` follows the parking.
 //! 4. That nothing of an event has begun is told to all when it goes back, and
 //!    only as long as nobody can have taken it over without a word. Whoever
@@ -29,6 +33,7 @@ use model::{
     custody::{Due, Hold, JobStanding, is_kept, parting},
     fault::FaultPoint,
     id::{EventId, SourceName, WorkerId},
+    job::JobState,
     link::{Delivery, DeliveryTag, FleetNote, FleetWord, Settle, Terms},
     ports::{Judged, StoreError, transport::Source},
     verdict::Firing,
@@ -322,6 +327,33 @@ impl Custody {
         Ok(())
     }
 
+    /// Gives up what another instance may have by now. What runs of it is
+    /// being ended and comes next time.
+    async fn give_up(&self, shared: &Shared) -> Result<(), StoreError> {
+        let doubtful = self.tracker().doubtful();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let _no_claims = shared.begins.acquire().await;
+        let standing = standing(shared, &doubtful).await?;
+        let runs = |job: &JobStanding| job.state == JobState::Running;
+        let still: Vec<EventId> = doubtful
+            .into_iter()
+            .filter(|id| !standing.get(id).is_some_and(|jobs| jobs.iter().any(runs)))
+            .collect();
+        for chunk in still.chunks(CHUNK) {
+            let custody = &shared.parts.custody;
+            custody
+                .give_back(chunk, "another instance may have it")
+                .await?;
+            let mut tracker = self.tracker();
+            for id in chunk {
+                tracker.gave_up(id);
+            }
+        }
+        Ok(())
+    }
+
     async fn ask(&self, now: &BootTime) {
         let every = (self.terms.takeover / 10).clamp(ASK_SOONEST, ASK_LATEST);
         let ids = self.tracker().asks(now, every);
@@ -335,7 +367,7 @@ impl Custody {
             // Who is not heard is not asked: the wait goes on, or its
             // connection turns out to be gone.
             let taken = if tracker.hold(&contact, now) == Hold::Sure {
-                tracker.take_over(now)
+                tracker.take_over(self.source.talk(), now)
             } else {
                 Vec::new()
             };

@@ -98,6 +98,18 @@ pub enum FleetWord {
     Unbegun,
 }
 
+/// Whether an instance hears the others on its queue. One that does not cannot
+/// be asked what it has, and ends what runs of a delivery that it has lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Talk {
+    /// What others tell is heard, by the connection that stands.
+    Heard,
+    /// Not now: the connection is gone, or not ready yet.
+    Silent,
+    /// The broker forbids it to this user, and so to all instances.
+    Refused,
+}
+
 /// What comes out of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {

@@ -273,8 +273,9 @@ pub trait JobControl: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Keeps what could not become an event or a job. The same bytes of the
-    /// same kind from the same source are one open letter: its id is the
-    /// answer however often they come.
+    /// same kind from the same source for the same cause are one open letter:
+    /// its id is the answer however often they come. The cause names the
+    /// message, so only one that is delivered again is meant.
     async fn keep_dead(&self, letter: DeadLetterDraft) -> Result<DeadLetterId, StoreError>;
 }
 

@@ -9,4 +9,8 @@ mod broker;
 mod sink;
 mod source;
 
-pub use self::{broker::MemoryBroker, sink::MemorySink, source::MemorySource};
+pub use self::{
+    broker::{MemoryBroker, Notes},
+    sink::MemorySink,
+    source::MemorySource,
+};

@@ -11,7 +11,8 @@ use model::{
     job::{JobPlan, OnLost, RetryPolicy, StepKind, StepPlan},
     json::{ContentHash, Object},
     link::{
-        AckMode, Contact, DeliveryTag, FleetNote, LinkState, LinkStatus, Received, Settle, Terms,
+        AckMode, Contact, DeliveryTag, FleetNote, LinkState, LinkStatus, Received, Settle, Talk,
+        Terms,
     },
     ports::{
         Intake, Judged,
@@ -76,6 +77,10 @@ impl Source for QuietSource {
     async fn settle(&self, _tags: &[DeliveryTag], _how: Settle) {}
 
     async fn tell(&self, _note: FleetNote) {}
+
+    fn talk(&self) -> Talk {
+        Talk::Heard
+    }
 
     fn contact(&self) -> Contact {
         Contact::Live {

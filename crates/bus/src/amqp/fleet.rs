@@ -3,18 +3,24 @@
 //! Notes go to `amq.direct` under a key of the queue's name, and each instance
 //! hears them by a private queue. They are sent by a connection of their own,
 //! since a broker that is short of disk stops reading from whoever publishes,
-//! and acknowledgements must go on. A note that is lost is no harm: whoever
-//! asked waits for `takeover` and goes on without an answer.
+//! and acknowledgements must go on. A note that is lost is no harm: who asks
+//! hears the question too, or waits on.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel,
-    options::{BasicConsumeOptions, BasicPublishOptions},
+    options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions},
     types::{FieldTable, ShortString},
 };
-use model::{clock::Clock, link::FleetNote};
+use model::{
+    clock::Clock,
+    link::{FleetNote, FleetWord, Talk},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -22,7 +28,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    connect::{self, Line},
+    connect::{self, ACCESS_REFUSED, Line},
     pulse,
     queue::{self, QueueError},
     settings::{AmqpConnection, AmqpSourceSettings, QueueSettings},
@@ -48,6 +54,58 @@ fn key(queue: &str) -> Result<ShortString, QueueError> {
     Ok(short("queue name", &format!("lariat.fleet.{queue}"))?)
 }
 
+/// Whether notes pass.
+#[derive(Debug, Default)]
+pub(super) struct Talking {
+    state: Mutex<Passing>,
+}
+
+#[derive(Debug, Default)]
+struct Passing {
+    /// By the connection that stands.
+    is_heard: bool,
+    may_not_hear: bool,
+    may_not_speak: bool,
+}
+
+impl Talking {
+    pub(super) fn get(&self) -> Talk {
+        let state = self.lock();
+        if state.may_not_hear || state.may_not_speak {
+            Talk::Refused
+        } else if state.is_heard {
+            Talk::Heard
+        } else {
+            Talk::Silent
+        }
+    }
+
+    pub(super) fn heard(&self) {
+        let mut state = self.lock();
+        state.is_heard = true;
+        state.may_not_hear = false;
+    }
+
+    /// Nothing is heard any more; the broker may have forbidden it.
+    pub(super) fn silent(&self) {
+        self.lock().is_heard = false;
+    }
+
+    pub(super) fn may_not_hear(&self) {
+        let mut state = self.lock();
+        state.is_heard = false;
+        state.may_not_hear = true;
+    }
+
+    fn may_speak(&self, may: bool) {
+        self.lock().may_not_speak = !may;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Passing> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 enum Letter {
     Note(FleetNote),
     Close(oneshot::Sender<()>),
@@ -60,7 +118,11 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    pub(super) fn start(settings: &AmqpSourceSettings, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn start(
+        settings: &AmqpSourceSettings,
+        clock: Arc<dyn Clock>,
+        talking: Arc<Talking>,
+    ) -> Self {
         let (letters, inlet) = mpsc::channel(OUTBOX);
         let connection = AmqpConnection {
             name: format!("{} (fleet)", settings.connection.name),
@@ -70,12 +132,20 @@ impl Fleet {
             connection,
             queue: settings.queue.name.clone(),
             clock,
+            talking,
             letters: inlet,
         };
-        Self {
+        let fleet = Self {
             letters,
             _sender: tasks::start("amqp fleet sender", sender.run()),
-        }
+        };
+        // It says nothing, and shows whether we are allowed to.
+        fleet.put(FleetNote {
+            from: settings.worker.clone(),
+            about: FleetWord::Ask,
+            events: Vec::new(),
+        });
+        fleet
     }
 
     pub(super) fn tell(&self, note: FleetNote) {
@@ -85,9 +155,13 @@ impl Fleet {
                 about: note.about,
                 events: events.to_vec(),
             };
-            if self.letters.try_send(Letter::Note(part)).is_err() {
-                debug!("too many notes wait to be sent, one is dropped");
-            }
+            self.put(part);
+        }
+    }
+
+    fn put(&self, note: FleetNote) {
+        if self.letters.try_send(Letter::Note(note)).is_err() {
+            debug!("too many notes wait to be sent, one is dropped");
         }
     }
 
@@ -103,6 +177,7 @@ struct Sender {
     connection: AmqpConnection,
     queue: String,
     clock: Arc<dyn Clock>,
+    talking: Arc<Talking>,
     letters: mpsc::Receiver<Letter>,
 }
 
@@ -136,8 +211,17 @@ impl Sender {
             };
             match current {
                 Ok(current) => match send(&current, &note).await {
-                    Ok(()) => voice = Some(current),
-                    Err(cause) => debug!(%cause, "a note to the other instances was not sent"),
+                    Ok(()) => {
+                        self.talking.may_speak(true);
+                        voice = Some(current);
+                    }
+                    Err(Unsent::Forbidden { said }) => {
+                        self.talking.may_speak(false);
+                        debug!(cause = %said, "notes to the other instances are not allowed");
+                    }
+                    Err(Unsent::Failed { cause }) => {
+                        debug!(%cause, "a note to the other instances was not sent");
+                    }
                 },
                 Err(cause) => debug!(%cause, "a note to the other instances was not sent"),
             }
@@ -152,6 +236,10 @@ impl Sender {
         let channel = queue::channel(&line)
             .await
             .map_err(|error| error.to_string())?;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await
+            .map_err(|error| connect::explain(&error))?;
         let watch = pulse::watch(
             Arc::clone(&line),
             self.connection.heartbeat,
@@ -167,26 +255,54 @@ impl Sender {
     }
 }
 
-async fn send(voice: &Voice, note: &FleetNote) -> Result<(), String> {
-    let text = serde_json::to_vec(note).map_err(|error| error.to_string())?;
-    let publish = voice.channel.basic_publish(
-        EXCHANGE.into(),
-        voice.key.clone(),
-        BasicPublishOptions::default(),
-        &text,
-        BasicProperties::default().with_content_type("application/json".into()),
-    );
-    match timeout(PATIENCE, publish).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(connect::explain(&error)),
-        Err(_) => Err("the broker does not take it".to_owned()),
+/// Why a note was not sent.
+#[derive(Debug)]
+enum Unsent {
+    Forbidden { said: String },
+    Failed { cause: String },
+}
+
+impl Unsent {
+    fn of(error: &lapin::Error) -> Self {
+        match connect::said(error) {
+            Some((ACCESS_REFUSED, said)) => Self::Forbidden { said },
+            Some(_) | None => Self::Failed {
+                cause: connect::explain(error),
+            },
+        }
     }
 }
 
-/// Hears notes until the connection ends.
+/// Sends a note and waits for the broker's word, which is how a refusal is
+/// heard.
+async fn send(voice: &Voice, note: &FleetNote) -> Result<(), Unsent> {
+    let text = serde_json::to_vec(note).map_err(|error| Unsent::Failed {
+        cause: error.to_string(),
+    })?;
+    let publish = async {
+        let confirm = voice.channel.basic_publish(
+            EXCHANGE.into(),
+            voice.key.clone(),
+            BasicPublishOptions::default(),
+            &text,
+            BasicProperties::default().with_content_type("application/json".into()),
+        );
+        confirm.await?.await
+    };
+    match timeout(PATIENCE, publish).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Unsent::of(&error)),
+        Err(_) => Err(Unsent::Failed {
+            cause: "the broker does not take it".to_owned(),
+        }),
+    }
+}
+
+/// Hears notes until the connection ends; `ready` is called when it begins to.
 pub(super) async fn listen(
     line: Arc<Line>,
     queue: String,
+    ready: impl FnOnce() + Send,
     hear: impl Fn(FleetNote) + Send,
 ) -> Result<(), QueueError> {
     let line = &line;
@@ -210,8 +326,11 @@ pub(super) async fn listen(
         Ok(Err(error)) => return Err(queue::refused("hear the other instances", &error)),
         Err(_) => return Err(QueueError::Silent),
     };
+    ready();
     while let Some(Ok(delivery)) = consumer.next().await {
         match read(&delivery.data) {
+            // Somebody has found out that notes pass.
+            Ok(note) if note.events.is_empty() => {}
             Ok(note) => hear(note),
             Err(cause) => debug!(%cause, "a note of another instance cannot be read"),
         }

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use model::{
     clock::Clock,
     id::SourceName,
-    link::{AckMode, Contact, DeliveryTag, FleetNote, LinkStatus, Received, Settle, Terms},
+    link::{AckMode, Contact, DeliveryTag, FleetNote, LinkStatus, Received, Settle, Talk, Terms},
     ports::transport::Source,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::keeper::Keeper;
 use super::{
     contact::Hearing,
-    fleet::Fleet,
+    fleet::{Fleet, Talking},
     inbox::Inbox,
     settings::AmqpSourceSettings,
     standing::Standing,
@@ -60,6 +60,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     standing: Standing,
     hearing: Hearing,
+    talking: Arc<Talking>,
     inbox: Inbox,
     patience: Mutex<Duration>,
     is_paused: AtomicBool,
@@ -91,10 +92,13 @@ impl AmqpSource {
     /// a runtime.
     pub fn new(settings: AmqpSourceSettings, clock: Arc<dyn Clock>) -> Self {
         let has_fleet = settings.ack == AckMode::Done && !settings.takeover.is_zero();
-        let fleet = has_fleet.then(|| Fleet::start(&settings, Arc::clone(&clock)));
+        let talking = Arc::<Talking>::default();
+        let fleet =
+            has_fleet.then(|| Fleet::start(&settings, Arc::clone(&clock), Arc::clone(&talking)));
         let shared = Arc::new(Shared {
             standing: Standing::new("source", settings.name.to_string(), Arc::clone(&clock)),
             hearing: Hearing::new(clock.boot()),
+            talking,
             inbox: Inbox::default(),
             patience: Mutex::new(settings.consumer_timeout / 2),
             is_paused: AtomicBool::new(false),
@@ -175,6 +179,10 @@ impl Source for AmqpSource {
 
     fn contact(&self) -> Contact {
         self.shared.hearing.get()
+    }
+
+    fn talk(&self) -> Talk {
+        self.shared.talking.get()
     }
 
     fn status(&self) -> LinkStatus {

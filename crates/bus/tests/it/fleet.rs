@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bus::amqp::{AmqpSourceSettings, Auth, Secret};
+use bus::amqp::{AmqpSource, AmqpSourceSettings, Auth, Secret};
 use model::{
     id::EventId,
-    link::{AckMode, FleetNote, FleetWord, LinkState, Received},
+    link::{AckMode, FleetNote, FleetWord, LinkState, Received, Talk},
     ports::transport::Source,
 };
 use testkit::{Vhost, process::wait_until};
@@ -27,6 +27,11 @@ fn ids(count: usize) -> Vec<EventId> {
         .collect()
 }
 
+async fn talk_is(source: &AmqpSource, talk: Talk) {
+    let name = format!("talk is {talk:?}");
+    wait_until(&name, SOON, async || source.talk() == talk).await;
+}
+
 #[tokio::test]
 async fn instances_on_one_queue_hear_each_other() {
     let Some((broker, vhost)) = shared("fleet").await else {
@@ -45,6 +50,9 @@ async fn instances_on_one_queue_hear_each_other() {
             == 2
     })
     .await;
+    for member in [&first, &second] {
+        talk_is(member, Talk::Heard).await;
+    }
     // More than fit into one message.
     let note = FleetNote {
         from: "first".parse().unwrap(),
@@ -68,30 +76,51 @@ async fn instances_on_one_queue_hear_each_other() {
     second.close().await;
 }
 
+/// Whoever may not hear cannot be asked, and whoever may not speak cannot
+/// answer.
 #[tokio::test]
 async fn a_source_works_where_notes_are_forbidden() {
-    let Some((broker, vhost)) = shared("forbidden").await else {
+    let nothing = ["work", "work", "work|amq.topic"];
+    let not_speaking = [
+        "work|amq.gen",
+        "work|amq.gen",
+        "work|amq.gen|amq.topic|amq.direct",
+    ];
+    for rights in [nothing, not_speaking] {
+        let Some((broker, vhost)) = shared("forbidden").await else {
+            return;
+        };
+        let user = vhost.user("worker").await;
+        broker.admin().permit(vhost.name(), &user, rights).await;
+        let mut settings = member(&vhost, broker.port(), "lonely");
+        settings.connection.auth = Auth::Plain {
+            username: user.clone(),
+            password: Secret::new(user.clone()),
+        };
+        let source = source(settings);
+        source_is(&source, LinkState::Connected, SOON).await;
+        talk_is(&source, Talk::Refused).await;
+        let note = FleetNote {
+            from: "lonely".parse().unwrap(),
+            about: FleetWord::Mine,
+            events: ids(1),
+        };
+        source.tell(note).await;
+        source.close().await;
+        assert_eq!(0, source.status().losses);
+        broker.admin().delete_user(&user).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_heard_while_there_is_no_connection() {
+    let Some((broker, vhost)) = shared("mute").await else {
         return;
     };
-    let user = vhost.user("worker").await;
-    broker
-        .admin()
-        .permit(vhost.name(), &user, ["work", "work", "work|amq.topic"])
-        .await;
-    let mut settings = member(&vhost, broker.port(), "lonely");
-    settings.connection.auth = Auth::Plain {
-        username: user.clone(),
-        password: Secret::new(user.clone()),
-    };
-    let source = source(settings);
-    source_is(&source, LinkState::Connected, SOON).await;
-    let note = FleetNote {
-        from: "lonely".parse().unwrap(),
-        about: FleetWord::Mine,
-        events: ids(1),
-    };
-    source.tell(note).await;
+    let source = source(member(&vhost, broker.port(), "only"));
+    assert_eq!(Talk::Silent, source.talk());
+    talk_is(&source, Talk::Heard).await;
+    broker.admin().delete_vhost(vhost.name()).await;
+    talk_is(&source, Talk::Silent).await;
     source.close().await;
-    assert_eq!(0, source.status().losses);
-    broker.admin().delete_user(&user).await;
 }

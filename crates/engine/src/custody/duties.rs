@@ -5,7 +5,6 @@ use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use model::{
     clock::BootTime,
-    custody::Hold,
     id::EventId,
     link::{FleetNote, FleetWord, Settle},
     ports::StoreError,
@@ -106,15 +105,15 @@ fn watch(shared: &Arc<Shared>, custody: &Arc<Custody>) {
             let contact = custody.source.contact();
             let mut tracker = custody.tracker();
             tracker.heard(&contact, &now);
-            if tracker.hold(&contact, &now) == Hold::Fenced {
-                let ended = shared.held.lose_events(|event| tracker.knows(event));
-                if !ended.is_empty() {
-                    DeliveriesFenced {
-                        source: custody.source.name(),
-                        jobs: &ended,
-                    }
-                    .emit();
-                }
+            let doubtful = tracker.doubt(&contact, custody.source.talk(), &now);
+            let ended = shared.held.lose_events(|event| doubtful.contains(event));
+            DeliveriesFenced {
+                source: custody.source.name(),
+                jobs: &ended,
+            }
+            .emit();
+            if !doubtful.is_empty() {
+                custody.wake.notify_one();
             }
             ControlFlow::Continue(())
         }
@@ -131,6 +130,7 @@ impl Duties {
         }
         let custody = Arc::clone(&self.custody);
         report("give deliveries back", custody.part(shared).await);
+        report("give up deliveries", custody.give_up(shared).await);
         let now = shared.parts.clock.boot();
         custody.tell_unbegun(&now).await;
         custody.ask(&now).await;

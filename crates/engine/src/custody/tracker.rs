@@ -22,11 +22,14 @@ use model::{
         parting::{Gone, gone, leaving},
     },
     id::EventId,
-    link::{Contact, DeliveryTag},
+    link::{Contact, DeliveryTag, Talk},
     ports::Judged,
 };
 
 use self::{unbegun::Unbegun, waits::Wait};
+
+/// Between two questions of one who waits, at the least, and some more.
+const HEARD_FOR: Duration = Duration::from_millis(500);
 
 /// An event on its way into the store, with the deliveries that brought it.
 #[derive(Debug, Clone)]
@@ -57,6 +60,8 @@ struct Entry {
     past: Past,
     is_accepting: bool,
     is_lost: bool,
+    /// Since when it has no delivery and nobody could ask about it.
+    alone: Option<BootTime>,
 }
 
 /// What is to be done after a look at jobs.
@@ -92,6 +97,10 @@ pub(crate) struct Tracker {
     /// The last moment at which the deliveries were known to be ours, or
     /// nobody else's.
     proven: Option<BootTime>,
+    /// Since when the other instances are heard.
+    heard_since: Option<BootTime>,
+    /// Entries that another instance may have taken over, or be about to.
+    doubtful: HashSet<EventId>,
 }
 
 impl Tracker {
@@ -107,6 +116,8 @@ impl Tracker {
             lost: 0,
             last_lost: 0,
             proven: None,
+            heard_since: None,
+            doubtful: HashSet::new(),
         }
     }
 
@@ -152,7 +163,7 @@ impl Tracker {
             }
             Contact::Down | Contact::Silent { .. } => false,
         };
-        is_older || self.lost > 0
+        is_older || self.lost > 0 || !self.doubtful.is_empty()
     }
 
     /// Notes what is heard of the peer. While no broker runs nobody can take
@@ -179,6 +190,53 @@ impl Tracker {
         self.unbegun.pass_time(now);
     }
 
+    /// The events that another instance may have by now, or soon: all of them
+    /// when nothing was heard of the peer for too long, and those without a
+    /// delivery that nobody could ask us about for as long. Who asks repeats
+    /// it, so hearing for a while is what counts. While no broker runs nobody
+    /// takes anything over.
+    pub(crate) fn doubt(
+        &mut self,
+        contact: &Contact,
+        talk: Talk,
+        now: &BootTime,
+    ) -> &HashSet<EventId> {
+        let heard_since = match talk {
+            Talk::Heard => Some(self.heard_since.take().unwrap_or_else(|| now.clone())),
+            Talk::Silent | Talk::Refused => None,
+        };
+        let a_while = (self.takeover / 8).max(HEARD_FOR);
+        let is_heard = heard_since
+            .as_ref()
+            .is_some_and(|since| since.plus(a_while).has_passed(now));
+        self.heard_since = heard_since;
+        let is_fenced = hold(contact, self.takeover, now) == Hold::Fenced;
+        let is_safe = is_heard || *contact == Contact::Down;
+        for (id, entry) in &mut self.entries {
+            if is_fenced {
+                self.doubtful.insert(id.clone());
+            } else if is_safe || !entry.tags.is_empty() {
+                entry.alone = None;
+            } else {
+                let since = entry.alone.get_or_insert_with(|| now.clone());
+                if since.plus(self.takeover * 3 / 4).has_passed(now) {
+                    self.doubtful.insert(id.clone());
+                }
+            }
+        }
+        &self.doubtful
+    }
+
+    pub(crate) fn doubtful(&self) -> Vec<EventId> {
+        self.doubtful.iter().cloned().collect()
+    }
+
+    /// Nothing of it can be begun here any more.
+    pub(crate) fn gave_up(&mut self, id: &EventId) {
+        self.doubtful.remove(id);
+        self.changed.insert(id.clone());
+    }
+
     /// Registers what is about to be handed to the store; gives back only what
     /// is still ours.
     pub(crate) fn accepting(&mut self, batch: Vec<Arriving>) -> Vec<Arriving> {
@@ -198,6 +256,7 @@ impl Tracker {
                         past: arriving.past,
                         is_accepting: true,
                         is_lost: false,
+                        alone: None,
                     });
                 }
                 hash_map::Entry::Occupied(mut place) => {
@@ -211,6 +270,8 @@ impl Tracker {
                     }
                     entry.tags.extend(&arriving.tags);
                     entry.is_accepting = true;
+                    // It is ours again.
+                    self.doubtful.remove(&arriving.judged.event.id);
                     if entry.past == Past::Fresh {
                         entry.past = arriving.past;
                     }
@@ -269,6 +330,7 @@ impl Tracker {
     /// Forgets an event; its tags are to be settled.
     pub(crate) fn release(&mut self, id: &EventId) -> Vec<DeliveryTag> {
         self.changed.remove(id);
+        self.doubtful.remove(id);
         let Some(entry) = self.entries.remove(id) else {
             return Vec::new();
         };
@@ -403,6 +465,7 @@ impl Tracker {
         self.changed.drain().collect()
     }
 
+    #[cfg(test)]
     pub(crate) fn knows(&self, id: &EventId) -> bool {
         self.entries.contains_key(id)
     }

@@ -155,7 +155,7 @@ impl DeliveriesFenced<'_> {
         for LeaseId { job, attempt } in self.jobs {
             warn!(
                 %source, job.id = %job, attempt,
-                "ended job `{job}`: nothing was heard of `{source}` for too long"
+                "ended job `{job}`: its delivery is lost, and others on the queue of `{source}` may have it"
             );
         }
     }

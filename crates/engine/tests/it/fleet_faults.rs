@@ -9,9 +9,21 @@ use model::{
     ports::JobControl,
 };
 
+use testkit::link::Notes;
+
 use crate::fleet::{Fleet, Options, ann};
 
 const SECOND: u64 = 1000;
+
+const FAILS_LATE: &str = r#"
+rules:
+  - name: late
+    on: a.late
+    run:
+      - command: [late, "14000"]
+    retry: {attempts: 3, delay: 30s}
+    on_lost: retry
+"#;
 
 /// One delivery each.
 fn one_by_one() -> Options {
@@ -178,6 +190,71 @@ async fn one_who_lost_its_delivery_says_that_it_has_the_job() {
         .wait("it is done", async || succeeded(&fleet).await == 1)
         .await;
     assert_eq!(1, fleet.runs_of("e1").len());
+}
+
+/// The delivery of the job that runs goes to the other instance.
+async fn delivered_to_the_other(fleet: &Fleet, notes: Notes) -> usize {
+    fleet.publish("e1", "a.work", 300 * SECOND);
+    fleet.until_running(1).await;
+    let first = in_state(fleet, Running).await[0];
+    fleet.broker.set_notes(notes);
+    let peer = fleet.instances[first].peer;
+    fleet.broker.reset(peer);
+    fleet.broker.partition(peer);
+    testkit::clock::let_pass(Duration::from_secs(3)).await;
+    fleet.broker.heal(peer);
+    first
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_over_while_no_question_is_heard() {
+    let fleet = Fleet::start(2, one_by_one()).await;
+    let first = delivered_to_the_other(&fleet, Notes::Vanish).await;
+    testkit::clock::let_pass(Duration::from_secs(200)).await;
+    assert_eq!(vec![first], in_state(&fleet, Running).await);
+    assert_eq!(0, fleet.broker.acked());
+    fleet.broker.set_notes(Notes::Pass);
+    fleet.until_acked(1).await;
+    fleet
+        .wait("it is done", async || succeeded(&fleet).await == 1)
+        .await;
+    assert_eq!(1, fleet.runs_of("e1").len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_instances_may_not_talk_a_lost_delivery_ends_its_job() {
+    let fleet = Fleet::start(2, one_by_one()).await;
+    let first = delivered_to_the_other(&fleet, Notes::Forbidden).await;
+    fleet
+        .wait("the other runs it", async || {
+            in_state(&fleet, Running).await == [1 - first]
+        })
+        .await;
+    fleet.until_acked(1).await;
+    assert_eq!(2, fleet.runs_of("e1").len());
+    assert_eq!(Vec::<String>::new(), fleet.overlaps());
+}
+
+/// It fails when its delivery is lost already, and the other takes it over
+/// before the retry is due.
+#[tokio::test(start_paused = true)]
+async fn a_retry_does_not_begin_when_another_may_have_the_job() {
+    let options = Options {
+        rules: FAILS_LATE.to_owned(),
+        ..one_by_one()
+    };
+    let fleet = Fleet::start(2, options).await;
+    fleet.publish("e1", "a.late", 0);
+    fleet.until_running(1).await;
+    let first = in_state(&fleet, Running).await[0];
+    let peer = fleet.instances[first].peer;
+    fleet.broker.reset(peer);
+    fleet.broker.partition(peer);
+    testkit::clock::let_pass(Duration::from_secs(60)).await;
+    fleet.broker.heal(peer);
+    fleet.until_acked(1).await;
+    assert_eq!(Vec::<String>::new(), fleet.overlaps());
+    assert_eq!(vec![first], in_state(&fleet, Returned).await);
 }
 
 #[tokio::test(start_paused = true)]

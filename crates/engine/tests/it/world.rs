@@ -2,6 +2,7 @@
 //! says, and a record of everything that ever ran, which outlives a crash.
 //!
 //! Commands: `ok`, `work MILLIS`, `flaky N` (fails the first N attempts),
+//! `late MILLIS` (works, and fails at the end of the first attempt),
 //! `fail`, `refuse` (fails for good), `hang`, `deaf` (does not hear a stop),
 //! `panic`, `result N` (gives `{"step": N}`), `echo TEXT`.
 
@@ -148,7 +149,7 @@ impl Action for ScriptedAction {
             .await;
         let works = async {
             match verb {
-                "work" => {
+                "work" | "late" => {
                     testkit::clock::let_pass(Duration::from_millis(argument.parse().unwrap())).await
                 }
                 "hang" | "deaf" => std::future::pending().await,
@@ -238,6 +239,7 @@ fn finished(verb: &str, argument: &str, attempt: u32) -> StepReport {
         "fail" => failed(Retry::Worthwhile),
         "refuse" => failed(Retry::Pointless),
         "flaky" if attempt <= argument.parse().unwrap() => failed(Retry::Worthwhile),
+        "late" if attempt == 1 => failed(Retry::Worthwhile),
         "result" => {
             let mut result = Object::new();
             result.insert("step".to_owned(), argument.parse::<i64>().unwrap().into());

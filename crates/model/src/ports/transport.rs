@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use crate::{
     event::Event,
     id::{SinkName, SourceName},
-    link::{Contact, DeliveryTag, FleetNote, LinkStatus, Received, Settle, Terms},
+    link::{Contact, DeliveryTag, FleetNote, LinkStatus, Received, Settle, Talk, Terms},
 };
 
 /// Where events come from. One task receives, any task settles.
@@ -41,6 +41,9 @@ pub trait Source: Send + Sync {
 
     /// What is heard of the peer. Cheap: asked before every claim.
     fn contact(&self) -> Contact;
+
+    /// Whether the other instances are heard. Cheap.
+    fn talk(&self) -> Talk;
 
     fn status(&self) -> LinkStatus;
 

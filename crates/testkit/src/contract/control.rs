@@ -312,19 +312,20 @@ pub async fn the_same_bytes_again_are_one_open_letter(store: &Fixture) {
     let first = store.keep_dead(draft.clone()).await;
     store.clock.advance(Duration::from_secs(1));
     for _ in 0..3 {
-        let again = DeadLetterDraft {
-            cause: "told in other words".to_owned(),
-            ..draft.clone()
-        };
-        assert_eq!(store.keep_dead(again).await, first);
+        assert_eq!(store.keep_dead(draft.clone()).await, first);
     }
     let kept = store.dead(&first).await;
     assert_eq!(kept.content, draft, "the first is what is kept");
     assert_eq!(store.open_dead().await, [kept]);
 
-    // Other bytes, another source and another kind are letters of their own,
-    // and so is what has no bytes at all.
+    // Another cause, which names another message, other bytes, another source
+    // and another kind are letters of their own, and so is what has no bytes
+    // at all.
     let others = [
+        DeadLetterDraft {
+            cause: "another message: byte 3 is not JSON".to_owned(),
+            ..draft.clone()
+        },
         DeadLetterDraft {
             raw: Some(vec![0, 255, b'{', 0xe2]),
             ..draft.clone()

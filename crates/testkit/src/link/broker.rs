@@ -9,11 +9,22 @@ use std::{
 use model::{
     clock::{BootTime, Clock},
     event::EventDraft,
-    link::{Delivery, DeliveryTag, FleetNote, Received, Settle, Terms, Undecodable},
+    link::{Delivery, DeliveryTag, FleetNote, Received, Settle, Talk, Terms, Undecodable},
 };
 
 /// After so long without a sign of life the broker drops a connection.
 const NOTICED_AFTER: Duration = Duration::from_secs(15);
+
+/// What becomes of notes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Notes {
+    #[default]
+    Pass,
+    /// Nobody hears them, as when the broker's disk is full.
+    Vanish,
+    /// Nobody may send or hear them.
+    Forbidden,
+}
 
 /// What lies in the queue.
 #[derive(Debug, Clone)]
@@ -40,6 +51,7 @@ pub(super) struct State {
     acked: u64,
     requeued: u64,
     notes: Vec<FleetNote>,
+    notes_are: Notes,
 }
 
 /// One source as the broker and the source's own side see it.
@@ -150,6 +162,11 @@ impl MemoryBroker {
                 }
             }
         });
+    }
+
+    /// What becomes of notes from now on.
+    pub fn set_notes(&self, to: Notes) {
+        self.change(|state, _| state.notes_are = to);
     }
 
     /// Messages in the queue that nobody holds.
@@ -310,6 +327,15 @@ impl State {
         }
     }
 
+    /// Whether a peer believes that it hears others.
+    pub(super) fn talk(&self, index: usize) -> Talk {
+        match (self.notes_are, self.peers[index].connection) {
+            (Notes::Forbidden, _) => Talk::Refused,
+            (Notes::Pass | Notes::Vanish, Some(_)) => Talk::Heard,
+            (Notes::Pass | Notes::Vanish, None) => Talk::Silent,
+        }
+    }
+
     /// Everybody who is connected hears it, the sender too.
     pub(super) fn tell(&mut self, index: usize, note: FleetNote) {
         let sender = &mut self.peers[index];
@@ -318,6 +344,9 @@ impl State {
         }
         if sender.cut_since.is_some() {
             sender.unsent.push(Unsent::Note(note));
+            return;
+        }
+        if self.notes_are != Notes::Pass {
             return;
         }
         self.notes.push(note.clone());

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use model::{
     clock::Timestamp,
     id::SourceName,
-    link::{Contact, DeliveryTag, FleetNote, LinkState, LinkStatus, Received, Settle, Terms},
+    link::{Contact, DeliveryTag, FleetNote, LinkState, LinkStatus, Received, Settle, Talk, Terms},
     ports::transport::Source,
 };
 
@@ -149,6 +149,10 @@ impl Source for MemorySource {
                 None => Contact::Silent { since },
             }
         })
+    }
+
+    fn talk(&self) -> Talk {
+        self.broker.change(|state, _| state.talk(self.peer))
     }
 
     fn status(&self) -> LinkStatus {

@@ -134,12 +134,13 @@ impl State {
     }
 
     /// As [`State::bury`], unless an open letter of this kind and source holds
-    /// the same bytes: that one is the answer then.
+    /// the same bytes for the same cause: that one is the answer then.
     pub(crate) fn keep_dead(&mut self, content: DeadLetterDraft, now: Timestamp) -> DeadLetterId {
         let same = self.dead.values().find(|letter| {
             letter.state == DeadState::Open
                 && letter.content.kind == content.kind
                 && letter.content.source == content.source
+                && letter.content.cause == content.cause
                 && letter.content.raw.is_some()
                 && letter.content.raw == content.raw
         });

@@ -70,6 +70,7 @@ impl Keeper {
                 End::Lost(cause) => {
                     line.cut();
                     self.shared.hearing.lost();
+                    self.shared.talking.silent();
                     self.shared.standing.lost(&cause);
                     self.shared.inbox.lost(self.connections);
                     if began.elapsed() >= STEADY {

@@ -323,8 +323,13 @@ fn unreadable(message: &Message) -> Option<String> {
 /// Hears the other instances. A broker that forbids it is complained of once.
 async fn hear_fleet(shared: Arc<Shared>, line: Arc<Line>) {
     let queue = shared.settings.queue.name.clone();
+    let ready = || shared.talking.heard();
     let hear = |note| shared.inbox.note(note);
-    let heard = fleet::listen(Arc::clone(&line), queue.clone(), hear).await;
+    let heard = fleet::listen(Arc::clone(&line), queue.clone(), ready, hear).await;
+    shared.talking.silent();
+    if let Err(QueueError::Denied { .. }) = &heard {
+        shared.talking.may_not_hear();
+    }
     if let Err(error) = heard
         && line.is_connected()
         && !shared.is_fleet_deaf.swap(true, Ordering::Relaxed)

@@ -280,22 +280,95 @@ fn what_nobody_speaks_for_is_taken_over() {
     assert!(tracker.asks(&at(1), every).is_empty());
     let ack = tracker.told(&note(FleetWord::Mine, "e1"), &at(1));
     assert_eq!(vec![tag(1, 1)], ack);
-    tracker.echoed(&[id("e3")], &at(5));
-    tracker.echoed(&[id("e3")], &at(7));
-    assert!(tracker.take_over(&at(24)).is_empty());
-    assert_eq!(vec![id("e3")], tracker.take_over(&at(25)));
+    for second in [5, 7, 15, 23] {
+        tracker.echoed(&[id("e3")], &at(second));
+    }
+    assert!(tracker.take_over(Talk::Heard, &at(24)).is_empty());
+    assert_eq!(vec![id("e3")], tracker.take_over(Talk::Heard, &at(25)));
     assert_eq!(Past::TakenOver, tracker.take_ready(10)[0].past);
     assert!(tracker.is_empty());
 }
 
 #[test]
-fn a_question_that_nobody_hears_is_waited_for_longer() {
+fn nothing_is_taken_over_while_questions_are_not_heard() {
     let mut tracker = Tracker::new(TAKEOVER);
     tracker.wait(arriving("e1", tag(1, 1)), &at(0));
-    assert!(tracker.take_over(&at(59)).is_empty());
-    assert_eq!(vec![id("e1")], tracker.take_over(&at(60)));
+    assert!(tracker.take_over(Talk::Heard, &at(3600)).is_empty());
+    // An answer may have been on its way when nothing passed any more.
+    for second in [4000, 4009, 5000, 5009, 5018] {
+        tracker.echoed(&[id("e1")], &at(second));
+    }
+    assert!(tracker.take_over(Talk::Heard, &at(5019)).is_empty());
+    assert_eq!(vec![id("e1")], tracker.take_over(Talk::Heard, &at(5020)));
     tracker.take_ready(10);
     assert!(tracker.is_empty());
+}
+
+#[test]
+fn where_nobody_may_ask_a_delivery_is_taken_over_unasked() {
+    let mut tracker = Tracker::new(TAKEOVER);
+    tracker.wait(arriving("e1", tag(1, 1)), &at(0));
+    assert!(tracker.take_over(Talk::Refused, &at(19)).is_empty());
+    assert_eq!(vec![id("e1")], tracker.take_over(Talk::Refused, &at(20)));
+}
+
+/// Goes on without its delivery since second 20.
+fn orphaned() -> Tracker {
+    let mut tracker = holding(&["e1"]);
+    tracker.lost(1);
+    let lost = tracker.lost_events();
+    tracker.part(&lost, &standing("e1: running*"));
+    let silent = Contact::Silent { since: at(20) };
+    assert!(tracker.doubt(&silent, Talk::Silent, &at(20)).is_empty());
+    tracker
+}
+
+#[test]
+fn what_nobody_can_ask_about_is_given_up() {
+    for talk in [Talk::Silent, Talk::Refused] {
+        let mut tracker = orphaned();
+        assert!(tracker.doubt(&live(2, 34), talk, &at(34)).is_empty());
+        assert_eq!(Hold::Sure, tracker.hold(&live(2, 34), &at(34)));
+        assert_eq!(1, tracker.doubt(&live(2, 35), talk, &at(35)).len());
+        assert_eq!(Hold::Unsure, tracker.hold(&live(2, 35), &at(35)));
+        tracker.release(&id("e1"));
+        assert_eq!(Hold::Sure, tracker.hold(&live(2, 35), &at(35)));
+    }
+}
+
+#[test]
+fn what_others_can_ask_about_goes_on() {
+    let mut tracker = orphaned();
+    // Heard for a moment is not enough: who asks does so every two seconds.
+    tracker.doubt(&live(2, 22), Talk::Heard, &at(22));
+    tracker.doubt(&live(2, 23), Talk::Silent, &at(23));
+    assert_eq!(1, tracker.doubt(&live(2, 35), Talk::Silent, &at(35)).len());
+
+    let mut tracker = orphaned();
+    for second in [22, 25, 300] {
+        let doubtful = tracker.doubt(&live(2, second), Talk::Heard, &at(second));
+        assert!(doubtful.is_empty());
+    }
+    let doubtful = tracker.doubt(&Contact::Down, Talk::Silent, &at(900));
+    assert!(doubtful.is_empty());
+}
+
+#[test]
+fn what_comes_again_is_not_doubtful_any_more() {
+    let mut tracker = orphaned();
+    assert_eq!(1, tracker.doubt(&live(2, 35), Talk::Silent, &at(35)).len());
+    tracker.accepting(vec![arriving("e1", tag(2, 1))]);
+    tracker.accepted(&id("e1"));
+    let doubtful = tracker.doubt(&live(2, 90), Talk::Refused, &at(90));
+    assert!(doubtful.is_empty());
+}
+
+#[test]
+fn everything_is_doubtful_when_the_peer_was_silent_for_too_long() {
+    let mut tracker = holding(&["e1", "e2"]);
+    let contact = live(1, 10);
+    assert!(tracker.doubt(&contact, Talk::Heard, &at(24)).is_empty());
+    assert_eq!(2, tracker.doubt(&contact, Talk::Heard, &at(25)).len());
 }
 
 #[test]

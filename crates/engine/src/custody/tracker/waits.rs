@@ -6,24 +6,19 @@ use std::{collections::hash_map, time::Duration};
 use model::{
     clock::BootTime,
     id::EventId,
-    link::{DeliveryTag, FleetNote, FleetWord},
+    link::{DeliveryTag, FleetNote, FleetWord, Talk},
 };
 
 use super::{Arriving, Past, Tracker};
-
-/// So many times the takeover is waited for when nobody hears our question.
-const UNHEARD: u32 = 3;
 
 /// An event whose earlier holder may still have it.
 #[derive(Debug)]
 pub(super) struct Wait {
     pub(super) arriving: Arriving,
-    /// When it is taken over, which is known when our question has come
-    /// round: before that nobody may have heard it.
-    until: Option<BootTime>,
-    /// When it is taken over although the question never came round, as with
-    /// a broker that lets nobody ask.
-    latest: BootTime,
+    since: BootTime,
+    /// Our question came round for the first time and for the last, without
+    /// a gap in which nobody may have heard it.
+    heard: Option<(BootTime, BootTime)>,
     /// When the others are asked again.
     ask: BootTime,
     /// Who had it has said that nothing has begun …
@@ -49,8 +44,8 @@ impl Tracker {
             hash_map::Entry::Vacant(place) => {
                 place.insert(Wait {
                     arriving,
-                    until: None,
-                    latest: now.plus(self.takeover * UNHEARD),
+                    since: now.clone(),
+                    heard: None,
                     ask: now.clone(),
                     is_unbegun,
                     has_asked: false,
@@ -107,24 +102,40 @@ impl Tracker {
     /// Our own question has come round: everybody who hears anything has heard
     /// it, and nobody else begins with what is unbegun.
     pub(crate) fn echoed(&mut self, events: &[EventId], now: &BootTime) {
+        let gap = self.longest_gap();
         for id in events {
             let Some(wait) = self.waits.get_mut(id) else {
                 continue;
             };
             if wait.is_unbegun && wait.has_asked {
                 self.resolve(id, Past::Fresh);
-            } else if wait.until.is_none() {
-                wait.until = Some(now.plus(self.takeover));
+            } else {
+                let first = match wait.heard.take() {
+                    Some((first, last)) if !last.plus(gap).has_passed(now) => first,
+                    Some(_) | None => now.clone(),
+                };
+                wait.heard = Some((first, now.clone()));
             }
         }
     }
 
-    /// Takes over what nobody has spoken for.
-    pub(crate) fn take_over(&mut self, now: &BootTime) -> Vec<EventId> {
-        let due = self.waits.iter();
-        let due = due.filter(|(_, wait)| {
-            let until = wait.until.as_ref().unwrap_or(&wait.latest);
-            until.has_passed(now)
+    /// Questions come round more often than this, or not at all.
+    fn longest_gap(&self) -> Duration {
+        self.takeover / 2
+    }
+
+    /// Takes over what nobody has spoken for although everybody was asked all
+    /// the time. A broker that is short of disk passes no questions on: then
+    /// the wait goes on. Where instances are not allowed to talk nobody waits
+    /// for an answer, and who lost a delivery gives it up before: see
+    /// [`Tracker::doubt`].
+    pub(crate) fn take_over(&mut self, talk: Talk, now: &BootTime) -> Vec<EventId> {
+        let (takeover, gap) = (self.takeover, self.longest_gap());
+        let due = self.waits.iter().filter(|(_, wait)| match talk {
+            Talk::Refused => wait.since.plus(takeover).has_passed(now),
+            Talk::Heard | Talk::Silent => wait.heard.as_ref().is_some_and(|(first, last)| {
+                first.plus(takeover).has_passed(now) && !last.plus(gap).has_passed(now)
+            }),
         });
         let ids: Vec<EventId> = due.map(|(id, _)| id.clone()).collect();
         for id in &ids {

@@ -11,8 +11,8 @@ use testkit::process::wait_until;
 use super::{Chaos, NEVER, fleet::QUEUE, journal::boot_seconds};
 
 /// What no disk has free, and what every disk has.
-const TOO_MUCH: &str = "900000GB";
-const LITTLE: &str = "50MB";
+pub(crate) const TOO_MUCH: &str = "900000GB";
+pub(crate) const LITTLE: &str = "50MB";
 
 impl Chaos {
     pub(crate) async fn every_fault(&mut self) {
@@ -101,6 +101,8 @@ impl Chaos {
 
     /// Publishers are blocked; consumers must go on, and what is routed waits.
     async fn disk_alarm(&mut self) {
+        // What is still asked about would have to wait for the end of the alarm.
+        self.calm().await;
         let began = self.under_load().await;
         self.raise_alarm().await;
         self.go_on_under_alarm().await;
@@ -109,13 +111,19 @@ impl Chaos {
     }
 
     /// Then instances have something to ask each other while nobody may
-    /// publish.
+    /// publish. What the killed one had waits for the end of the alarm, and
+    /// nothing else does.
     async fn killed_during_an_alarm(&mut self) {
         let began = self.under_load().await;
         self.raise_alarm().await;
         self.instances[1].kill().await;
         self.instances[1].start().await;
-        self.go_on_under_alarm().await;
+        lasts("the alarm", self.scale.alarm).await;
+        self.vhost
+            .wait_queue(QUEUE, "nothing is left in the queue", NEVER, |queue| {
+                queue.ready == 0
+            })
+            .await;
         self.end_alarm().await;
         self.flows("one is killed while the disk is full", began)
             .await;
@@ -173,7 +181,15 @@ impl Chaos {
     /// about that: so it is empty. What is published while there is none comes
     /// back to the publisher and does not count as accepted.
     async fn queue_deleted(&mut self) {
-        let began = self.under_load().await;
+        self.calm().await;
+        let began = boot_seconds();
+        let admin = self.broker.admin();
+        admin.delete_queue(self.vhost.name(), QUEUE).await;
+        self.flows("the queue is deleted", began).await;
+    }
+
+    /// Lets the fleet work off what there is.
+    async fn calm(&self) {
         self.publisher.hold();
         // What was being published then arrives, and is counted.
         lasts("the publisher has been quiet", Duration::from_secs(2)).await;
@@ -182,9 +198,6 @@ impl Chaos {
                 queue.ready == 0 && queue.unacknowledged == 0
             })
             .await;
-        let admin = self.broker.admin();
-        admin.delete_queue(self.vhost.name(), QUEUE).await;
-        self.flows("the queue is deleted", began).await;
     }
 
     /// Waits until every instance runs jobs; when the fault begins.

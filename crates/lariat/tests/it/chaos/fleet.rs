@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -99,6 +100,8 @@ impl Instance {
             fs_err::create_dir_all(path.parent().expect("it is below `dir`")).unwrap();
             fs_err::write(path, text).unwrap();
         }
+        let private = std::fs::Permissions::from_mode(0o600);
+        fs_err::set_permissions(dir.join("broker.secret"), private).unwrap();
         Self {
             name: name.to_owned(),
             dir,

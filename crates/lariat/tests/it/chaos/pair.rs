@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use testkit::{
-    broker::{Broker, BrokerOptions, Outgoing, Vhost},
+    broker::{Broker, BrokerOptions, Outgoing, USER, Vhost},
     process::wait_until,
 };
 
 use super::{
     NEVER,
-    faults::lasts,
+    faults::{LITTLE, TOO_MUCH, lasts},
     fleet::{Instance, QUEUE, Root, Shape},
     journal::{Journal, Mark, WORK},
 };
@@ -167,4 +167,37 @@ async fn a_job_of_a_killed_instance_is_taken_over() {
     killed.start().await;
     pair.end().await;
     assert_eq!(2, pair.journal.count(Mark::Begin));
+}
+
+/// During the alarm the broker reads nothing from those who publish, and so
+/// not what instances ask each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_job_runs_twice_at_once_while_the_disk_is_full() {
+    let Some(pair) = Pair::start([".*", ".*", ".*"]).await else {
+        return;
+    };
+    pair.begin().await;
+    pair.broker.ctl(&["set_disk_free_limit", TOO_MUCH]).await;
+    for _ in 0..3 {
+        pair.cut().await;
+        lasts("the alarm", LONG).await;
+    }
+    pair.broker.ctl(&["set_disk_free_limit", LITTLE]).await;
+    pair.end().await;
+}
+
+/// Without rights for private queues and `amq.direct` there is no talk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_job_runs_twice_at_once_where_instances_may_not_talk() {
+    let rights = ["^chaos$", "^chaos$", "^(chaos|amq.topic)$"];
+    let Some(pair) = Pair::start(rights).await else {
+        return;
+    };
+    assert_ne!(USER, pair.user, "the administrator may do everything");
+    pair.begin().await;
+    for _ in 0..3 {
+        pair.cut().await;
+        lasts("nobody can ask", LONG).await;
+    }
+    pair.end().await;
 }

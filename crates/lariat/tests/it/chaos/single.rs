@@ -31,8 +31,8 @@ const PLAYBOOK_RULE: &str = "rules:\n\
 const PLAYBOOK: &str = "- hosts: localhost\n\
     \x20 gather_facts: false\n\
     \x20 tasks:\n\
-    \x20   - command: sh ../wait.sh\n\
-    \x20     args: {chdir: \"{{ playbook_dir }}\"}\n";
+    \x20   - command: sh wait.sh\n\
+    \x20     args: {chdir: \"{{ playbook_dir }}/..\"}\n";
 
 /// An instance with a direct road to a broker, and one event for it.
 struct Single {
@@ -219,45 +219,62 @@ async fn a_running_job_does_not_notice_that_the_queue_is_deleted() {
     single.end().await;
 }
 
+/// How long a delivery may be held at the broker, and how long the job takes.
+#[derive(Clone, Copy)]
+struct Times {
+    timeout: Duration,
+    job: Duration,
+}
+
+impl Times {
+    /// As in life when that is asked for.
+    fn or_full(timeout: u64, job: u64) -> Self {
+        let (timeout, job) = if is_full() { (60, 240) } else { (timeout, job) };
+        Self {
+            timeout: Duration::from_secs(timeout),
+            job: Duration::from_secs(job),
+        }
+    }
+}
+
 /// Nobody told Lariat: it learns from what the broker says when it closes the
 /// channel.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_playbook_runs_once_on_a_broker_with_a_short_timeout() {
-    let ran = long_playbook("unknown", |_| String::new()).await;
-    if let Some((_broker, single)) = ran {
+    let times = Times::or_full(10, 40);
+    if let Some((_broker, single)) = long_playbook("unknown", times, "").await {
         assert!(single.losses().await >= 1, "the timeout was never hit");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_playbook_is_parked_before_a_timeout_that_is_known() {
-    let told = |timeout: Duration| format!(", consumer_timeout: {}s", timeout.as_secs());
-    if let Some((_broker, single)) = long_playbook("known", told).await {
+    // One minute is the least that can be said.
+    let times = Times::or_full(60, 75);
+    let told = ", consumer_timeout: 60s";
+    if let Some((_broker, single)) = long_playbook("known", times, told).await {
         assert_eq!(0, single.losses().await, "it was not parked in time");
     }
 }
 
-/// A playbook that takes four times as long as a delivery may be held.
-async fn long_playbook(
-    name: &str,
-    source: impl Fn(Duration) -> String,
-) -> Option<(Broker, Single)> {
-    let timeout = Duration::from_secs(if is_full() { 60 } else { 10 });
+/// A playbook that takes longer than a delivery may be held.
+async fn long_playbook(name: &str, times: Times, source: &str) -> Option<(Broker, Single)> {
     let playbook = ansible(Ansible::Newest)?;
     let broker = Broker::start(&BrokerOptions {
-        consumer_timeout: Some(timeout),
+        consumer_timeout: Some(times.timeout),
         ..BrokerOptions::default()
     })
     .await?;
     let shape = Shape {
-        source: source(timeout),
+        source: source.to_owned(),
         settings: format!("ansible: {{playbook_command: {}}}\n", playbook.display()),
         ..shape(&broker, PLAYBOOK_RULE)
     };
     let single = Single::start(&broker, name, shape).await;
     let processes = single.begin().await;
-    lasts("the playbook has run", timeout * 4).await;
-    assert_eq!(processes, single.processes());
+    lasts("the playbook has run", times.job).await;
+    let still = single.processes();
+    assert_eq!(processes, still, "the job's processes");
     let job = single.end().await;
     assert_eq!("succeeded", job["state"], "{job:#}");
     Some((broker, single))
