@@ -93,12 +93,12 @@ pub(crate) async fn insert(tx: &mut Tx<'_>, letters: &[Letter]) -> Result<(), Fa
 }
 
 /// Keeps a letter, unless an open one of its kind and source holds the same
-/// bytes: that one is the answer then.
+/// bytes for the same cause: that one is the answer then.
 pub(crate) async fn keep(tx: &mut Tx<'_>, draft: DeadLetterDraft) -> Result<DeadLetterId, Failure> {
     let hash: Option<Arc<[u8]>> = draft
         .raw
         .as_ref()
-        .map(|raw| Arc::from(&Sha256::digest(raw)[..]));
+        .map(|raw| content_hash(raw, &draft.cause));
     if let Some(hash) = &hash {
         let open: Option<String> = sqlx::query_scalar(
             "SELECT id FROM dead_letters
@@ -119,6 +119,15 @@ pub(crate) async fn keep(tx: &mut Tx<'_>, draft: DeadLetterDraft) -> Result<Dead
     };
     insert(tx, std::slice::from_ref(&letter)).await?;
     Ok(letter.id)
+}
+
+/// The cause names the message that the bytes came in.
+fn content_hash(raw: &[u8], cause: &str) -> Arc<[u8]> {
+    let mut hasher = Sha256::new();
+    hasher.update(cause.as_bytes());
+    hasher.update([0]);
+    hasher.update(raw);
+    Arc::from(&hasher.finalize()[..])
 }
 
 /// Closes the open letters of a job that is tried again.
