@@ -29,11 +29,21 @@ pub fn depth(value: &Value) -> usize {
 /// where text comes from outside, `wire` refuses them.
 pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
     let mut value: Value = serde_json::from_str(text)?;
-    let exponents = exponents(text);
-    if !exponents.is_empty() {
-        restore(&mut value, &mut exponents.into_iter());
+    if has_exponent(&value) {
+        restore(&mut value, &mut exponents(text).into_iter());
     }
     Ok(value)
+}
+
+/// Whether a number in `value` has an exponent. Hardly any has one, and a value
+/// is walked faster than its text.
+fn has_exponent(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+        Value::Number(number) => number.as_str().contains(['e', 'E']),
+        Value::Array(items) => items.iter().any(has_exponent),
+        Value::Object(fields) => fields.values().any(has_exponent),
+    }
 }
 
 /// The numbers of a valid text that have an exponent, in order.

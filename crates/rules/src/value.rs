@@ -233,6 +233,17 @@ const LOOP_KEYS: [&str; 7] = [
     "length",
 ];
 
+/// Up to this many fields are compared faster than the key is hashed.
+const FEW: usize = 8;
+
+fn field<'a>(fields: &'a Object, key: &str) -> Option<&'a Value> {
+    if fields.len() > FEW {
+        return fields.get(key);
+    }
+    let found = fields.iter().find(|(name, _)| *name == key);
+    found.map(|(_, value)| value)
+}
+
 impl<'a> Dict<'a> {
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -246,7 +257,7 @@ impl<'a> Dict<'a> {
 
     pub(crate) fn get(&self, key: &str) -> Option<Val<'a>> {
         match self {
-            Self::Json(fields) => fields.get(key).map(Val::json),
+            Self::Json(fields) => field(fields, key).map(Val::json),
             Self::Event(event) => event_field(event, key),
             Self::Origin(origin) => match key {
                 "verified" => Some(Val::Bool(origin.verified)),

@@ -1,7 +1,8 @@
 //! JSON text from outside becomes a value.
 //!
-//! Nesting and keys are looked at before the parser is, since a parser has a
-//! stack, and an opinion on what stands twice. Numbers keep their text.
+//! Nesting is looked at before the parser is, since a parser has a stack, and
+//! keys beside it, since it has an opinion on what stands twice. Numbers keep
+//! their text.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -46,17 +47,22 @@ pub(crate) fn grammar(text: &str) -> Result<(), String> {
     }
 }
 
-/// Reads a text whose grammar has been checked and in which arrays and objects
-/// lie at most `depth` deep in each other. At most `max` bad keys are named.
+/// Reads a text in which arrays and objects may lie `depth` deep in each other.
+/// At most `max` bad keys are named.
 pub(crate) fn value(text: &str, depth: usize, max: usize) -> Result<Value, Fault> {
     if scan::outline(text.as_bytes()).depth > depth {
-        return Err(Fault::TooDeep);
+        return Err(grammar(text).map_or_else(Fault::NotJson, |()| Fault::TooDeep));
+    }
+    let parsed = model::json::parse(text);
+    if parsed.is_err() {
+        // The parser may have refused a key that is to be named.
+        grammar(text).map_err(Fault::NotJson)?;
     }
     let bad = scan::keys(text, max);
     if !bad.is_empty() {
         return Err(Fault::Keys(bad));
     }
-    model::json::parse(text).map_err(|error| Fault::NotJson(not_json(&error)))
+    parsed.map_err(|error| Fault::NotJson(not_json(&error)))
 }
 
 pub(crate) fn not_json(error: &serde_json::Error) -> String {

@@ -6,6 +6,8 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
+use memchr::memchr2;
+
 /// The shape of a text, as far as brackets and commas tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Outline {
@@ -19,20 +21,10 @@ pub(crate) struct Outline {
 pub(crate) fn outline(bytes: &[u8]) -> Outline {
     let mut found = Outline::default();
     let mut open = 0_usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for byte in bytes {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => at = string_end(bytes, at),
             b'[' | b'{' => {
                 open += 1;
                 found.depth = found.depth.max(open);
@@ -41,6 +33,7 @@ pub(crate) fn outline(bytes: &[u8]) -> Outline {
             b',' if open == 1 => found.commas += 1,
             _ => {}
         }
+        at += 1;
     }
     found
 }
@@ -169,16 +162,16 @@ fn path(stack: &[Frame<'_>]) -> Vec<String> {
         .collect()
 }
 
-/// Where the string that begins at `start` has its closing quote.
+/// Where the string that begins at `start` has its closing quote. Most of a
+/// text lies in strings.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 1,
-            b'"' => return at,
-            _ => {}
+    while let Some(next) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += next;
+        if bytes[at] == b'"' {
+            return at;
         }
-        at += 1;
+        at += 2;
     }
     bytes.len()
 }

@@ -157,7 +157,6 @@ fn body(message: &Message, how: &Decoding, nesting: usize) -> Result<Value, Faul
     if text.is_empty() {
         return Err(Fault::Empty);
     }
-    checked::grammar(text).map_err(Fault::NotJson)?;
     let depth = match how.format {
         Format::FedoraMessaging => nesting,
         // Two objects may lie around the body of the event.
