@@ -49,7 +49,7 @@ impl Exit {
             Self::Usage => "the command line, or the request made from it, is not valid",
             Self::Configuration => "`lariat.yml` or a rule is not valid; diagnostics say where",
             Self::Unreachable => {
-                "the service or a broker did not answer, could not take it now, or `--timeout` passed"
+                "the service or a broker did not answer, could not take it now, a secret could not be read, or `--timeout` passed"
             }
             Self::JobFailed => "an awaited job failed, was cancelled, or is held",
             Self::Interrupted => "stopped at once by Ctrl-C (SIGINT)",

@@ -221,14 +221,18 @@ async fn start(
     })
 }
 
-/// All of them, the first with its causes.
+/// All of them, the first with its causes. A secret that cannot be read now may
+/// be there in a moment, when the vault is up or a file is mounted: the service
+/// manager tries this code again, and does not try that of a wrong project.
 pub(crate) fn cannot_open(problems: Vec<LinkError>) -> Failure {
     let mut errors = problems.into_iter().map(anyhow::Error::from);
     let first = errors
         .next()
         .unwrap_or_else(|| anyhow::Error::msg("a source or a sink cannot be started"));
     let others = errors.map(|error| format!("also: {error:#}")).collect();
-    Failure::new(Exit::Configuration, first).details(others)
+    Failure::new(Exit::Unreachable, first)
+        .details(others)
+        .hint("what a project needs is read when it is served: put it in place, and start again")
 }
 
 fn cannot_listen(address: SocketAddr, error: io::Error) -> Failure {

@@ -153,7 +153,7 @@ sinks: {b: {kind: amqp, url: 'amqps://h', tls: {ca: gone}}}\n",
     let args = ["serve", "--project", path, "--listen", "127.0.0.1:0"];
     run(&args, &[])
         .await
-        .expect(3)
+        .expect(4)
         .says("source `a` cannot be started")
         .says("`password` cannot be used")
         .says("/none`")

@@ -222,3 +222,31 @@ async fn a_closed_pipe_is_not_an_error() {
     assert!(stderr.contains("code 0"), "{stderr}");
     assert!(!stderr.contains("error"), "{stderr}");
 }
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_may_be_there_at_the_next_start() {
+    let file = "source `rabbit` cannot be started";
+    for (place, expected) in [
+        ("{file: later.secret}", file),
+        ("{command: ['false']}", "`false` does not give it"),
+        ("{env: LARIAT_NOT_SET}", "`LARIAT_NOT_SET` is not set"),
+    ] {
+        let text = format!(
+            "listen: 127.0.0.1:0\nsources:\n  rabbit:\n    kind: amqp\n    url: amqp://u@127.0.0.1:1\n    \
+             queue: q\n    password: {place}\n"
+        );
+        let dir = TempProject::new(&[("lariat.yml", &text)]);
+        let path = dir.path().to_str().unwrap();
+        run(&["serve", "--project", path], &[])
+            .await
+            .expect(4)
+            .says(expected);
+        run(&["check", "--connect", "--project", path], &[])
+            .await
+            .expect(4)
+            .says(expected);
+    }
+    let unit = fs_err::read_to_string(examples().join("../packaging/systemd/lariat.service"));
+    let never = "RestartPreventExitStatus=2 3\n";
+    assert!(unit.unwrap().contains(never), "4 is tried again");
+}
