@@ -289,7 +289,7 @@ fn parse(text: &str, project: &Path) -> Loaded {
     }
     let mut findings = reader.finish();
     for finding in &mut findings {
-        finding.source = secret::masked(&finding.source);
+        mask::hide(text, finding);
     }
     Loaded { config, findings }
 }
@@ -396,6 +396,7 @@ fn watchdog(micros: Option<String>, process: Option<String>) -> Option<Duration>
 }
 
 pub(crate) mod connection;
+pub(crate) mod mask;
 pub(crate) mod open;
 mod queue;
 mod route;

@@ -14,7 +14,7 @@ use model::diagnostic::{Diagnostic, Level};
 
 use crate::{
     args::ImportLoopabull,
-    config::secret::masked,
+    config::mask,
     console::Console,
     exit::Exit,
     failure::Failure,
@@ -39,7 +39,7 @@ pub(crate) fn run(command: &ImportLoopabull, console: &mut Console) -> Result<()
     let config = match loopabull::read(&shown, &text) {
         Ok(config) => config,
         Err(findings) => {
-            let findings = without_secrets(findings);
+            let findings = without_secrets(&text, findings);
             let colour = console.colours_talk();
             console.rendered(&rules::render::diagnostics(&findings, colour));
             return Err(Failure::Told(Exit::Configuration));
@@ -75,15 +75,12 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 /// Lines that are shown may hold a password.
-fn without_secrets(findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+fn without_secrets(text: &str, mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    for finding in &mut findings {
+        mask::hide(text, finding);
+        finding.level = Level::Error;
+    }
     findings
-        .into_iter()
-        .map(|finding| Diagnostic {
-            source: masked(&finding.source),
-            level: Level::Error,
-            ..finding
-        })
-        .collect()
 }
 
 fn refuse_taken(into: &Path) -> Result<(), Failure> {

@@ -1,8 +1,7 @@
 //! Secrets: where they stand, and how they are read when the service starts.
 //!
 //! The file says where a secret is, not what it is. What is read goes into a
-//! [`Secret`], which prints nothing of itself. A line of `lariat.yml` that has
-//! a password in it all the same is shown without it.
+//! [`Secret`], which prints nothing of itself.
 
 use std::{
     fmt,
@@ -24,8 +23,6 @@ use crate::config::{Environment, Scope};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a secret or a certificate.
 const LARGEST: u64 = 64 * 1024;
-/// What is shown in place of a secret.
-const MASK: char = '*';
 
 /// Where a secret is.
 #[derive(Clone, PartialEq, Eq)]
@@ -239,59 +236,6 @@ pub(super) fn warn_if_open(reader: &mut Reader<'_>, node: &Node, path: &Path) {
             Some(format!("`chmod o-r {}`", path.display())),
         );
     }
-}
-
-/// A line of `lariat.yml` as it may be shown: what stands for a password in a
-/// URL or behind `password:` is masked, in its own width.
-pub(crate) fn masked(line: &str) -> String {
-    let mut characters: Vec<char> = line.chars().collect();
-    mask_urls(&mut characters);
-    mask_literal(&mut characters);
-    characters.into_iter().collect()
-}
-
-/// `scheme://user:PASSWORD@host`; a password may have `/` and `@` in it where
-/// somebody forgot to encode them.
-fn mask_urls(line: &mut [char]) {
-    let mut from = 0;
-    while let Some(start) = find(line, from, &[':', '/', '/']) {
-        from = start + 3;
-        let is_end = |c: &char| c.is_whitespace() || ['"', '\'', ',', '}', ']'].contains(c);
-        let end = line[from..].iter().position(is_end);
-        let end = end.map_or(line.len(), |at| from + at);
-        let Some(at) = line[from..end].iter().rposition(|c| *c == '@') else {
-            continue;
-        };
-        if let Some(colon) = line[from..from + at].iter().position(|c| *c == ':') {
-            line[from + colon + 1..from + at].fill(MASK);
-        }
-    }
-}
-
-/// `password: TEXT`, unless it is one of the forms that name a place.
-fn mask_literal(line: &mut [char]) {
-    let word: Vec<char> = "password:".chars().collect();
-    let mut from = 0;
-    while let Some(start) = find(line, from, &word) {
-        from = start + word.len();
-        let is_gap = |c: &char| [' ', '\t', '"', '\''].contains(c);
-        let gap = line[from..].iter().take_while(|c| is_gap(c)).count();
-        let begin = from + gap;
-        if line.get(begin) == Some(&'{') {
-            continue;
-        }
-        let is_end = |c: &char| [',', '}', '"', '\''].contains(c);
-        let length = line[begin..].iter().position(is_end);
-        let end = length.map_or(line.len(), |at| begin + at);
-        line[begin..end].fill(MASK);
-    }
-}
-
-fn find(line: &[char], from: usize, word: &[char]) -> Option<usize> {
-    line[from..]
-        .windows(word.len())
-        .position(|window| window == word)
-        .map(|at| from + at)
 }
 
 #[cfg(test)]
