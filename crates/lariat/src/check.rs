@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, Environment, secret::Vault},
     console::{Console, Span, Style},
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, cannot_find},
     project::DirectoryProject,
     span,
     wiring::{self, ActionPlace},
@@ -62,7 +62,7 @@ pub(crate) fn project(project: &Path) -> Checked {
 /// The project directory, absolute and without links.
 pub(crate) fn locate(project: &Path) -> Result<std::path::PathBuf, Failure> {
     let found = fs_err::canonicalize(project)
-        .map_err(|error| Failure::new(Exit::Configuration, error))
+        .map_err(|error| Failure::new(Exit::Configuration, cannot_find(project, &error)))
         .map_err(|failure| {
             failure
                 .context(format!("there is no project in `{}`", project.display()))

@@ -2,7 +2,7 @@
 //! the error, its causes, its details, and a hint when there is something
 //! to do.
 
-use std::{error::Error, io};
+use std::{error::Error, io, path::Path};
 
 use crate::{console::Console, exit::Exit};
 
@@ -14,6 +14,18 @@ pub(crate) enum Failure {
     /// Everything that is to be said has been said.
     Told(Exit),
     Report(Box<Report>),
+}
+
+/// What a person says about a path that cannot be used; libraries name their
+/// own calls.
+pub(crate) fn cannot_find(path: &Path, error: &io::Error) -> io::Error {
+    let (shown, kind) = (path.display(), error.kind());
+    let text = if kind == io::ErrorKind::NotFound {
+        format!("cannot find `{shown}`")
+    } else {
+        format!("cannot use `{shown}`: {kind}")
+    };
+    io::Error::new(kind, text)
 }
 
 /// An error with what a person needs to mend it.

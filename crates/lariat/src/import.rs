@@ -17,7 +17,7 @@ use crate::{
     config::mask,
     console::Console,
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, cannot_find},
     import::{found::Found, project::Written},
 };
 
@@ -64,7 +64,8 @@ pub(crate) fn run(command: &ImportLoopabull, console: &mut Console) -> Result<()
 
 fn read(file: &Path) -> Result<String, Failure> {
     let unreadable = |error: std::io::Error| {
-        Failure::new(Exit::Configuration, error).context("cannot read Loopabull's configuration")
+        Failure::new(Exit::Configuration, cannot_find(file, &error))
+            .context("cannot read Loopabull's configuration")
     };
     let metadata = fs_err::metadata(file).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > LARGEST_FILE {

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use model::{id::SinkName, route::Route, suggest::nearest, topic::TopicPattern};
+use model::{
+    id::{SinkName, SourceName},
+    route::Route,
+    suggest::nearest,
+    topic::TopicPattern,
+};
 use rules::{
     Code,
     yaml::{Node, Reader},
@@ -37,7 +42,10 @@ fn one(reader: &mut Reader<'_>, node: &Node, names: &Names) -> Option<Route> {
         if is_known {
             return Some(name.to_owned());
         }
-        let known = names.sources.iter().map(String::as_str).chain([API]);
+        // A name that is no name, or is ours, is nothing to suggest.
+        let is_free = |name: &&str| *name != API && name.parse::<SourceName>().is_ok();
+        let known = names.sources.iter().map(String::as_str).filter(is_free);
+        let known = known.chain([API]);
         unknown(reader, (Code::UnknownSource, node, name), known);
         None
     });
@@ -48,7 +56,8 @@ fn one(reader: &mut Reader<'_>, node: &Node, names: &Names) -> Option<Route> {
             // A name that is no name has been reported where it stands.
             return name.parse().ok();
         }
-        let known = names.sinks.iter().map(String::as_str);
+        let is_name = |name: &&str| name.parse::<SinkName>().is_ok();
+        let known = names.sinks.iter().map(String::as_str).filter(is_name);
         unknown(reader, (Code::UnknownSink, node, name), known);
         None
     });

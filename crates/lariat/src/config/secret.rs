@@ -17,7 +17,10 @@ use rules::{
     yaml::{Data, Node, Reader},
 };
 
-use crate::config::{Environment, Scope};
+use crate::{
+    config::{Environment, Scope},
+    failure::cannot_find,
+};
 
 /// How long a command may think about a secret.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -111,11 +114,12 @@ impl Vault<'_> {
     /// A file of the project, or any other by its whole path.
     pub(crate) fn file(&self, path: &Path) -> Result<Vec<u8>, SecretError> {
         let path = self.project.join(path);
-        let metadata = fs_err::metadata(&path).map_err(SecretError::File)?;
+        let unreadable = |error| SecretError::File(cannot_find(&path, &error));
+        let metadata = fs_err::metadata(&path).map_err(unreadable)?;
         if metadata.len() > LARGEST {
             return Err(SecretError::TooLarge { path });
         }
-        fs_err::read(&path).map_err(SecretError::File)
+        fs_err::read(&path).map_err(unreadable)
     }
 }
 

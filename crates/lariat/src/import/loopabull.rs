@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use bus::amqp::Secret;
-use model::diagnostic::Diagnostic;
+use model::{diagnostic::Diagnostic, suggest::nearest};
 use rules::{
     Code,
     yaml::{Data, Mapping, Node, Reader},
@@ -82,11 +82,9 @@ fn root_section(source: &mut Source<'_>, node: &Node) -> Option<Loopabull> {
     let routing_keys = root.required(&mut source.reader, "routing_keys");
     let routing_keys = routing_keys.and_then(|node| routing_keys_section(source, node));
     let plugins = plugins(source, &mut root);
-    source.unread(
-        &root,
-        "",
-        &["loglevel", "ansible", "routing_keys", "plugins", "plugin"],
-    );
+    let known = ["loglevel", "ansible", "routing_keys", "plugins", "plugin"];
+    misspelt(source, &root, &known);
+    source.unread(&root, "", &known);
     let (playbooks_dir, ansible_cfg, playbook_cmd) = ansible?;
     let (looper, translator) = plugins?;
     Some(Loopabull {
@@ -99,6 +97,26 @@ fn root_section(source: &mut Source<'_>, node: &Node) -> Option<Loopabull> {
         translator,
         remarks: Vec::new(),
     })
+}
+
+/// Reports keys that are nearly one that is not there.
+fn misspelt(source: &mut Source<'_>, root: &Mapping<'_>, known: &[&'static str]) {
+    let is_there = |key: &str| root.entries().iter().any(|entry| entry.key == key);
+    let absent: Vec<&str> = known.iter().copied().filter(|key| !is_there(key)).collect();
+    for entry in root.entries() {
+        let key = entry.key.as_str();
+        if !known.contains(&key)
+            && let Some(meant) = nearest(key, absent.iter().copied())
+        {
+            let shown: String = key.chars().take(60).collect();
+            source.reader.error(
+                Code::UnknownKey,
+                entry.key_span,
+                format!("Loopabull's configuration has no key `{shown}`"),
+                Some(format!("did you mean `{meant}`?")),
+            );
+        }
+    }
 }
 
 /// Loopabull takes these words and stays at `info` with any other.
@@ -187,7 +205,7 @@ fn plugins(source: &mut Source<'_>, root: &mut Mapping<'_>) -> Option<(Looper, T
             "`plugin: {name}` is what Loopabull's README shows; its code only reads `plugins`. It \
              was read as `plugins: {{looper: {{name: {name}}}}}`."
         ));
-        let looper = looper::by_name(source, &name, None)?;
+        let looper = looper::by_name(source, (node, &name), None)?;
         return Some((looper, Translator::Name));
     }
     let node = root.required(&mut source.reader, "plugins")?;

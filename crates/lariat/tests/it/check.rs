@@ -250,3 +250,17 @@ async fn a_secret_that_cannot_be_read_may_be_there_at_the_next_start() {
     let never = "RestartPreventExitStatus=2 3\n";
     assert!(unit.unwrap().contains(never), "4 is tried again");
 }
+
+#[tokio::test]
+async fn a_path_that_is_not_there_is_named_in_plain_words() {
+    for args in [
+        ["check", "--project", "/none/here"].as_slice(),
+        &["import", "loopabull", "/none/here"],
+    ] {
+        let ran = run(args, &[])
+            .await
+            .expect(3)
+            .says("cannot find `/none/here`");
+        assert!(!ran.stderr.contains("failed to"), "{}", ran.stderr);
+    }
+}

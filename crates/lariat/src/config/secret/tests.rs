@@ -66,7 +66,8 @@ async fn a_secret_that_is_not_there_is_an_error_that_names_its_place() {
         let said = read(root, place).await;
         assert!(said.contains(expected), "{said}");
     };
-    check(SecretPlace::File("none".into()), "/none`").await;
+    let place = format!("cannot find `{}/none`", root.display());
+    check(SecretPlace::File("none".into()), &place).await;
     check(SecretPlace::File("large".into()), "more than 64 KiB").await;
     check(
         SecretPlace::Variable("LARIAT_NOT_SET".to_owned()),

@@ -441,6 +441,15 @@ fn a_route_names_what_is_there() {
 }
 
 #[test]
+fn only_names_that_can_be_used_are_suggested() {
+    let text = "sources: {api: 1, 'bad name!': 2, fedora: 3}\nroutes: [{from: elsewhere, to: x}]\n";
+    let bad = loaded(text);
+    let unknown = bad.findings.iter().find(|it| it.code == "unknown-source");
+    let hint = unknown.and_then(|it| it.hint.as_deref());
+    assert_eq!(Some("there are: `fedora`, `api`"), hint);
+}
+
+#[test]
 fn a_link_that_is_wrong_still_has_its_name() {
     let text = "sources: {a: {kind: amqp}}\nsinks: {b: 5}\nroutes: [{from: a, to: b}]\n";
     let expected = ["1:14 missing-key", "1:14 missing-key", "2:12 wrong-type"];

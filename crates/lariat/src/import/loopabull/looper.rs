@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use model::suggest::nearest;
 use rules::{
     Code,
     yaml::{Mapping, Node},
@@ -57,15 +58,15 @@ pub(in crate::import) struct Queue {
 
 pub(super) fn read(source: &mut Source<'_>, node: &Node) -> Option<Looper> {
     let mut section = source.reader.mapping(node, "a plugin")?;
-    let name = section.required(&mut source.reader, "name")?;
-    let name = source.reader.string(name)?.to_lowercase();
-    by_name(source, &name, Some(section))
+    let node = section.required(&mut source.reader, "name")?;
+    let name = source.reader.string(node)?.to_lowercase();
+    by_name(source, (node, &name), Some(section))
 }
 
 /// `section` is absent where only the name is given.
 pub(super) fn by_name(
     source: &mut Source<'_>,
-    name: &str,
+    (node, name): (&Node, &str),
     section: Option<Mapping<'_>>,
 ) -> Option<Looper> {
     match (name, section) {
@@ -85,7 +86,19 @@ pub(super) fn by_name(
             "localhost".to_owned(),
             "workers".to_owned(),
         )))),
-        (other, _) => Some(Looper::Other(other.to_owned())),
+        (other, _) => {
+            let Some(meant) = nearest(other, ["fedmsg", "redis", "fedmsgrabbitmq"]) else {
+                return Some(Looper::Other(other.to_owned()));
+            };
+            let shown: String = other.chars().take(60).collect();
+            source.reader.error(
+                Code::BadValue,
+                node.span,
+                format!("Loopabull brings no looper `{shown}`"),
+                Some(format!("did you mean `{meant}`?")),
+            );
+            None
+        }
     }
 }
 

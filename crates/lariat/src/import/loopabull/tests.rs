@@ -223,3 +223,14 @@ plugins:
     3:19 missing-key: a plugin needs the key `channel_queue`
     ");
 }
+
+#[test]
+fn what_is_nearly_right_is_asked_about() {
+    assert_snapshot!(refused(&format!(
+        "{ANSIBLE}routing_keys: [a]\nplugins: {{looper: {{name: fedmsgrabitmq}}}}"
+    )), @"3:26 bad-value: Loopabull brings no looper `fedmsgrabitmq` (did you mean `fedmsgrabbitmq`?)");
+    assert_snapshot!(refused("ansibel: {}\nrouting_keys: [a]\nplugin: fedmsg"), @r"
+    1:1 missing-key: Loopabull's configuration needs the key `ansible`
+    1:1 unknown-key: Loopabull's configuration has no key `ansibel` (did you mean `ansible`?)
+    ");
+}
