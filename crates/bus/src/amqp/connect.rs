@@ -10,7 +10,7 @@ use std::{
     io::{self, ErrorKind as IoKind},
     net::{Shutdown, TcpStream},
     os::fd::AsFd,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -75,9 +75,9 @@ impl ConnectError {
     /// What there is to do about it.
     fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Credentials { .. } => {
-                Some("check `username` and `password`, or `tls.cert` with `auth: external`")
-            }
+            Self::Credentials { .. } => Some(
+                "check `username` and `password`, which is read when the service starts, or `tls.cert` with `auth: external`",
+            ),
             Self::Vhost { .. } => {
                 Some("check the path of `url`, and the user's permissions on that virtual host")
             }
@@ -132,6 +132,8 @@ pub(super) struct Line {
     pub(super) peer: HostPort,
     settings: AmqpConnection,
     socket: Handle,
+    /// What the peer said at the end.
+    farewell: OnceLock<String>,
 }
 
 /// A second handle to the socket under a connection. When it goes, so does the
@@ -153,6 +155,17 @@ impl Drop for Handle {
 }
 
 impl Line {
+    /// Keeps why the connection ended; the first cause stays.
+    pub(super) fn ended(&self, error: &lapin::Error) {
+        self.farewell.get_or_init(|| explain(error));
+    }
+
+    /// Why the connection ended, as far as is known.
+    pub(super) fn cause(&self) -> String {
+        let said = self.farewell.get().cloned();
+        said.unwrap_or_else(|| "the broker does not answer any more".to_owned())
+    }
+
     /// Ends the connection now, whatever the peer does: lapin sees the end of
     /// the stream and fails all that waits.
     pub(super) fn cut(&self) {
@@ -307,6 +320,7 @@ async fn open(settings: &AmqpConnection, host: &HostPort) -> Result<Line, Connec
         peer: host.clone(),
         settings: settings.clone(),
         socket,
+        farewell: OnceLock::new(),
     })
 }
 

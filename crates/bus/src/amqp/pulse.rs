@@ -32,6 +32,9 @@ pub(super) enum Beat {
     Unblocked,
 }
 
+/// How long the cause of an end may come behind it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Asks every half heartbeat, and returns when the connection is gone.
 pub(super) async fn watch(
     line: Arc<Line>,
@@ -44,15 +47,29 @@ pub(super) async fn watch(
     tokio::pin!(ask);
     loop {
         let event = tokio::select! {
-            () = &mut ask => break,
+            biased;
             event = events.next() => event,
+            () = &mut ask => {
+                // The end of the channel is seen first; why comes behind it.
+                while let Ok(Some(event)) = timeout(LAST_WORDS, events.next()).await {
+                    if let Event::Error(error) = event {
+                        line.ended(&error);
+                        break;
+                    }
+                }
+                break;
+            }
         };
         match event {
             Some(Event::ConnectionBlocked(reason)) => heard(Beat::Blocked { reason }),
             Some(Event::ConnectionUnblocked) => heard(Beat::Unblocked),
             // Also said of channels, which is the business of their owners.
             Some(Event::Error(_)) if line.is_connected() => {}
-            Some(Event::Error(_)) | None => break,
+            Some(Event::Error(error)) => {
+                line.ended(&error);
+                break;
+            }
+            None => break,
             Some(_) => {}
         }
     }

@@ -195,7 +195,9 @@ pub(super) async fn bind(
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let what = format!("bind queue `{queue}` to `{key}` of exchange `{exchange}`");
-                let permission = "write` on the queue and `read` on the exchange";
+                let is_about_exchange =
+                    said(&error).is_some_and(|(_, said)| said.contains("access to exchange"));
+                let permission = if is_about_exchange { "read" } else { "write" };
                 return Err(failed(what, permission, &error));
             }
             Err(_) => return Err(QueueError::Silent),

@@ -22,6 +22,8 @@ pub(super) struct Standing {
     clock: Arc<dyn Clock>,
     status: Mutex<LinkStatus>,
     messages: AtomicU64,
+    /// What was logged of the peer's words and has not got better since.
+    told: Mutex<Option<String>>,
 }
 
 impl Standing {
@@ -40,6 +42,7 @@ impl Standing {
             clock,
             status: Mutex::new(status),
             messages: AtomicU64::new(0),
+            told: Mutex::new(None),
         }
     }
 
@@ -113,11 +116,9 @@ impl Standing {
 
     /// What the peer said last, connected as we are.
     pub(super) fn said(&self, text: &str) {
-        let mut status = self.lock();
-        let is_news = status.detail.as_deref() != Some(text);
-        status.detail = Some(text.to_owned());
-        drop(status);
-        if is_news {
+        self.lock().detail = Some(text.to_owned());
+        let before = self.told().replace(text.to_owned());
+        if before.as_deref() != Some(text) {
             let (what, name) = (self.what, &self.name);
             warn!(link = %name, said = text, "{what} `{name}`: {text}");
         }
@@ -125,6 +126,7 @@ impl Standing {
 
     /// It went well again.
     pub(super) fn clear(&self) {
+        *self.told() = None;
         let mut status = self.lock();
         if status.state == LinkState::Connected {
             status.detail = None;
@@ -144,11 +146,17 @@ impl Standing {
         info!(link = %name, "{what} `{name}` is closed");
     }
 
+    /// Between tries it connects and waits in turn: away is since the first.
     fn turn(&self, status: &mut LinkStatus, state: LinkState) {
-        if status.state != state {
-            status.state = state;
+        let is_away = |state| matches!(state, LinkState::Connecting | LinkState::Waiting);
+        if status.state != state && !(is_away(status.state) && is_away(state)) {
             status.since = self.clock.now();
         }
+        status.state = state;
+    }
+
+    fn told(&self) -> MutexGuard<'_, Option<String>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkStatus> {

@@ -195,7 +195,7 @@ impl Keeper {
                 tokio::select! {
                     closing = self.closing.recv() => return Ok(closing),
                     () = pulse.ended() => {
-                        return Err("the broker does not answer any more".to_owned());
+                        return Err(line.cause());
                     }
                     () = lane.retired.notified() => break,
                     Ok(()) = blocked.changed() => {}

@@ -133,7 +133,7 @@ impl Session {
                 }
                 () = when(retry) => self.consume().await,
                 () = self.pulse.ended() => {
-                    return End::Lost("the broker does not answer any more".to_owned());
+                    return End::Lost(self.line.cause());
                 }
             }
         }
