@@ -100,12 +100,13 @@ impl Pair {
         .await;
     }
 
-    /// Closes all connections of the fleet; whoever is first gets the
-    /// delivery.
+    /// Closes the connections that deliveries come by; whoever is first gets
+    /// the delivery. Those for notes stay: a blocked one does not hear it.
     async fn cut(&self) {
         let admin = self.broker.admin();
         for connection in admin.connections().await {
-            if connection.user == self.user {
+            let is_for_notes = connection.name.ends_with("(fleet)");
+            if connection.user == self.user && !is_for_notes {
                 admin.close(&connection).await;
             }
         }
