@@ -236,7 +236,7 @@ const LOOP_KEYS: [&str; 7] = [
 /// Up to this many fields are compared faster than the key is hashed.
 const FEW: usize = 8;
 
-fn field<'a>(fields: &'a Object, key: &str) -> Option<&'a Value> {
+pub(crate) fn field<'a>(fields: &'a Object, key: &str) -> Option<&'a Value> {
     if fields.len() > FEW {
         return fields.get(key);
     }

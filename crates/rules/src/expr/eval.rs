@@ -6,13 +6,15 @@
 
 use std::cell::RefCell;
 
+use serde_json::Value;
+
 use super::{
     Scope, math,
     tree::{Args, Choice, Comparison, Each, Expr, Is, Name},
 };
 use crate::{
     filters::{self, Filter, Given, Test},
-    value::{Budget, Dict, Missing, Num, Trouble, Val, contains, equal, failed, order},
+    value::{Budget, Dict, Missing, Num, Trouble, Val, contains, equal, failed, field, order},
 };
 
 /// One evaluation: what names mean, and what it may still cost.
@@ -49,12 +51,9 @@ impl<'a> Machine<'a> {
                 .last()
                 .cloned()
                 .unwrap_or(Val::Undefined(Missing::Path(expr)))),
-            Expr::Attr(of, key) => Ok(match self.eval(of)? {
-                Val::Map(fields) => fields
-                    .get(key)
-                    .unwrap_or(Val::Undefined(Missing::Path(expr))),
-                missing @ Val::Undefined(_) => missing,
-                _ => Val::Undefined(Missing::Path(expr)),
+            Expr::Attr(of, key) => Ok(match self.in_event(expr) {
+                Some(found) => Val::json(found),
+                None => self.attribute(expr, of, key)?,
             }),
             Expr::Compare(first, rest) => self.compare(first, rest),
             Expr::Test(is) => self.test(is),
@@ -107,6 +106,35 @@ impl<'a> Machine<'a> {
                 Ok(Val::Map(Dict::Owned(fields.into())))
             }
         }
+    }
+
+    /// What a path such as `event.body.build.state` leads to, without a value
+    /// for each part of it: conditions consist of little else. When nothing is
+    /// there, the long way says what is missing.
+    fn in_event(&self, expr: &'a Expr) -> Option<&'a Value> {
+        if matches!(expr, Expr::Name(Name::Msg)) {
+            return self.scope.map(|scope| &scope.event.body);
+        }
+        let Expr::Attr(of, key) = expr else {
+            return None;
+        };
+        if matches!(**of, Expr::Name(Name::Event)) {
+            return self
+                .scope
+                .filter(|_| key == "body")
+                .map(|scope| &scope.event.body);
+        }
+        field(self.in_event(of)?.as_object()?, key)
+    }
+
+    fn attribute(&self, expr: &'a Expr, of: &'a Expr, key: &str) -> Result<Val<'a>, Trouble> {
+        Ok(match self.eval(of)? {
+            Val::Map(fields) => fields
+                .get(key)
+                .unwrap_or(Val::Undefined(Missing::Path(expr))),
+            missing @ Val::Undefined(_) => missing,
+            _ => Val::Undefined(Missing::Path(expr)),
+        })
     }
 
     fn lookup(&self, name: &Name) -> Option<Val<'a>> {
