@@ -141,7 +141,7 @@ fn judge_one(rules: &RuleSet, routes: &[Route], event: Event) -> Result<Judged, 
             decisions,
             custody: Custody::Store,
             routes: sinks_for(routes, &event),
-            event,
+            event: Arc::new(event),
         }),
         Err(panicked) => {
             JudgingPanicked {

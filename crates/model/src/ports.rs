@@ -3,7 +3,7 @@
 //! A port is object-safe and small. Each line of a contract is a test of the
 //! same name in `testkit::contract`, run against every implementation.
 
-use std::{collections::BTreeMap, error::Error, fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, error::Error, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,8 @@ pub enum AcceptError {
 /// An event with what its rules decided, ready to be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    pub event: Event,
+    /// Shared, since what is refused for now is handed over again.
+    pub event: Arc<Event>,
     pub hash: ContentHash,
     pub revision: Revision,
     /// What matched; rules that did not are absent.

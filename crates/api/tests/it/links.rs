@@ -244,7 +244,7 @@ fn delivered(body: serde_json::Value) -> Judged {
     .unwrap();
     Judged {
         hash: ContentHash::of(topic, &body),
-        event: Event {
+        event: Arc::new(Event {
             id: "e".parse().unwrap(),
             topic: topic.parse().unwrap(),
             time: at,
@@ -258,7 +258,7 @@ fn delivered(body: serde_json::Value) -> Judged {
                 by: Some("bodhi".to_owned()),
                 via: "amqp".to_owned(),
             },
-        },
+        }),
         revision: "0".repeat(64).parse().unwrap(),
         decisions: vec![Decision {
             rule: "greet".parse().unwrap(),

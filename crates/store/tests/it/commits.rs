@@ -203,5 +203,5 @@ async fn a_refused_event_that_comes_again_is_one_open_letter() {
     assert_eq!(letters.len(), 2);
     let raw = letters[1].content.raw.as_ref().unwrap();
     let refused: model::event::Event = serde_json::from_slice(raw).unwrap();
-    assert_eq!(refused, other("a").event);
+    assert_eq!(refused, *other("a").event);
 }

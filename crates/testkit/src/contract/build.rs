@@ -99,7 +99,7 @@ pub fn judged(event: Event, decisions: Vec<Decision>) -> Judged {
     Judged {
         hash: ContentHash::of(event.topic.as_str(), &event.body),
         revision: revision(),
-        event,
+        event: event.into(),
         decisions,
         custody: Custody::Store,
         routes: Vec::new(),

@@ -1,6 +1,6 @@
 //! Events in: see [`Intake`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use model::{
@@ -99,6 +99,7 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
         custody,
         routes,
     } = judged;
+    let event = Arc::unwrap_or_clone(event);
     match flow::arrival(existing(state, &event.id, &hash)) {
         Arrival::Keep => {
             let seq = state.next_seq();

@@ -58,7 +58,7 @@ fn arriving(text: &str, tag: DeliveryTag) -> Arriving {
             decisions: Vec::new(),
             custody: Custody::Store,
             routes: Vec::new(),
-            event,
+            event: event.into(),
         },
         tags: vec![tag],
         since: at(0),
