@@ -169,7 +169,10 @@ fn one(
         None => Some(CONSUMER_TIMEOUT),
     };
     let takeover_node = section.optional("takeover");
-    let takeover = takeover(reader, takeover_node, (ack, scope));
+    // What cannot be read is reported already.
+    let heartbeat = connection.as_ref().map(|connection| connection.heartbeat);
+    let least = least_takeover(scope, heartbeat.unwrap_or_default());
+    let takeover = takeover(reader, takeover_node, (ack, least));
     if exchange.as_deref() == Some("") && bindings.is_some() {
         let message = "nothing can be bound to the default exchange".to_owned();
         let hint = "name an exchange, or remove `bindings`".to_owned();
@@ -241,13 +244,18 @@ pub(super) fn format(reader: &mut Reader<'_>, section: &mut Mapping<'_>) -> Opti
 }
 
 /// Another instance may begin with a job again only when no worker of this
-/// one can still run it: after the time that a lease outlives its renewal.
+/// one can still run it: after the time that a lease outlives its renewal. And
+/// the broker is heard every half heartbeat: an answer must not be too old for
+/// beginning anything (half of the time) before the next one can be there.
+fn least_takeover(scope: &Scope<'_>, heartbeat: Duration) -> Duration {
+    scope.lease.saturating_sub(scope.renew).max(heartbeat * 2)
+}
+
 fn takeover(
     reader: &mut Reader<'_>,
     node: Option<&Node>,
-    (ack, scope): (Option<AckMode>, &Scope<'_>),
+    (ack, least): (Option<AckMode>, Duration),
 ) -> Option<Duration> {
-    let least = scope.lease.saturating_sub(scope.renew);
     let Some(node) = node else {
         return Some(match ack {
             Some(AckMode::Done) => least,
@@ -264,7 +272,7 @@ fn takeover(
     if !takeover.is_zero() && takeover < least {
         let seconds = least.as_millis().div_ceil(SECOND.as_millis());
         let message = format!(
-            "expected at least {seconds}s, the time that `workers.lease` outlives its renewal, or 0s"
+            "expected at least {seconds}s, two heartbeats and two thirds of `workers.lease`, or 0s"
         );
         let hint = "`0s` says that no other instance consumes this queue".to_owned();
         reader.error(Code::BadValue, node.span, message, Some(hint));

@@ -229,6 +229,7 @@ fn who_we_are_is_told_in_several_ways() {
 fn takeover_is_zero_or_longer_than_a_lease_outlives_its_renewal() {
     let takeover = |keys: &str| source(&format!("'amqp://h', ack: done{keys}")).takeover;
     assert_eq!(Duration::from_secs(20), takeover(""));
+    assert_eq!(Duration::from_secs(60), takeover(", heartbeat: 30s"));
     assert_eq!(Duration::ZERO, takeover(", takeover: 0s"));
     assert_eq!(Duration::from_secs(25), takeover(", takeover: 25s"));
     let keys = "kind: amqp\nurl: amqp://h\nqueue: q\nack: done\ntakeover: 19s";
