@@ -63,6 +63,7 @@ impl Feed {
         if tags.is_empty() {
             return;
         }
+        self.source.settle(&tags, how).await;
         self.unsettled(|unsettled| {
             for tag in &tags {
                 // Absent: its connection is gone.
@@ -71,7 +72,6 @@ impl Feed {
                 }
             }
         });
-        self.source.settle(&tags, how).await;
     }
 
     fn arrived(&self, deliveries: Vec<Delivery>) {
