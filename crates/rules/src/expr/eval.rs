@@ -236,7 +236,23 @@ impl<'a> Machine<'a> {
         pending.unwrap_or(Ok(last))
     }
 
+    /// Whether a text of the event is or is not a given one, which is what most
+    /// conditions ask first. `None`: it is another question.
+    fn same_text(&self, first: &'a Expr, rest: &'a [(Comparison, Expr)]) -> Option<bool> {
+        let [(op @ (Comparison::Eq | Comparison::Ne), Expr::Const(Value::String(wanted)))] = rest
+        else {
+            return None;
+        };
+        let Value::String(text) = self.in_event(first)? else {
+            return None;
+        };
+        Some((text == wanted) == (*op == Comparison::Eq))
+    }
+
     fn compare(&self, first: &'a Expr, rest: &'a [(Comparison, Expr)]) -> Result<Val<'a>, Trouble> {
+        if let Some(answer) = self.same_text(first, rest) {
+            return Ok(Val::Bool(answer));
+        }
         let mut left = self.eval(first)?;
         let mut answer = Val::Bool(true);
         for (op, right) in rest {
