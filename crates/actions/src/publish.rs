@@ -67,6 +67,7 @@ impl PublishAction {
                 by: None,
                 via: SOURCE.to_owned(),
             },
+            cause: None,
         }
     }
 

@@ -8,7 +8,7 @@
 use model::{
     clock::Timestamp,
     diagnostic::Diagnostic,
-    event::{Origin, RecordedEvent, Severity},
+    event::{Cause, Origin, RecordedEvent, Severity},
     id::{DeadLetterId, EventId, JobId, Principal, Revision, RuleName, SinkName, WorkerId},
     job::{self, Exit, JobState, OnLost, Outcome, StepKind, StepState},
     json::Object,
@@ -52,6 +52,9 @@ pub struct Event {
     pub headers: Object,
     pub body: Value,
     pub origin: Origin,
+    /// Absent: the event is no follow-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// The rules that judged it.
     pub revision: Revision,
 }
@@ -73,6 +76,7 @@ impl From<RecordedEvent> for Event {
         }
     }
 }
+            cause: event.cause,
 
 /// What one rule decided about an event, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,6 +51,7 @@ pub(crate) fn event(draft: EventDraft, source: &str, now: Timestamp) -> Event {
         headers,
         body,
         origin,
+        cause,
     } = draft;
     Event {
         id: id.unwrap_or_else(|| EventId::generate(now)),
@@ -62,6 +63,7 @@ pub(crate) fn event(draft: EventDraft, source: &str, now: Timestamp) -> Event {
         headers,
         body,
         origin,
+        cause,
     }
 }
 

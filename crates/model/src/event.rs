@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::{
     clock::Timestamp,
-    id::{EventId, Revision},
+    id::{EventId, JobId, Revision},
     json::Object,
+    page::Cursor,
     topic::Topic,
 };
 
@@ -82,6 +83,41 @@ impl Origin {
     }
 }
 
+/// Follow-ups of follow-ups, at most. What goes on beyond it is a loop.
+pub const MAX_HOPS: u8 = 16;
+
+/// What an event is the follow-up of. What comes from outside is a claim:
+/// nothing but the limit of hops is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The event whose job made this one.
+    pub event: EventId,
+    pub job: JobId,
+    /// How many follow-ups stand between this event and the first of its
+    /// chain, this one counted.
+    pub hops: u8,
+}
+
+/// A follow-up that would be one too many.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the chain of follow-ups has {MAX_HOPS} hops already; this looks like a loop")]
+pub struct TooManyHops;
+
+impl Cause {
+    /// The cause of what `job` makes of `event`.
+    pub fn of(event: &Event, job: &JobId) -> Result<Self, TooManyHops> {
+        let before = event.cause.as_ref().map_or(0, |cause| cause.hops);
+        if before >= MAX_HOPS {
+            return Err(TooManyHops);
+        }
+        Ok(Self {
+            event: event.id.clone(),
+            job: job.clone(),
+            hops: before + 1,
+        })
+    }
+}
+
 /// An event as it is kept. Field names are those of the API, of templates and
 /// of the `event` variable that playbooks see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +134,9 @@ pub struct Event {
     pub headers: Object,
     pub body: Value,
     pub origin: Origin,
+    /// Absent: nothing that Lariat did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
 }
 
 /// A valid event that has not been accepted yet.
@@ -112,6 +151,7 @@ pub struct EventDraft {
     pub headers: Object,
     pub body: Value,
     pub origin: Origin,
+    pub cause: Option<Cause>,
 }
 
 /// An event of the history, with the revision whose rules judged it.
@@ -119,4 +159,6 @@ pub struct EventDraft {
 pub struct RecordedEvent {
     pub event: Event,
     pub revision: Revision,
+    /// Where it stands in the history, in commit order.
+    pub place: Cursor,
 }

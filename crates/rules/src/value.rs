@@ -13,7 +13,7 @@ use std::{borrow::Cow, cell::Cell, fmt, ops::Deref, rc::Rc};
 
 use indexmap::IndexMap;
 use model::{
-    event::{Event, Origin},
+    event::{Cause, Event, Origin},
     json::Object,
 };
 use serde_json::Value;
@@ -214,14 +214,17 @@ pub(crate) enum Dict<'a> {
     Json(&'a Object),
     Event(&'a Event),
     Origin(&'a Origin),
+    Cause(&'a Cause),
     /// `loop` inside a `for`: which item this is, from 0, and of how many.
     Loop(usize, usize),
     Owned(Rc<IndexMap<String, Val<'a>>>),
 }
 
-const EVENT_KEYS: [&str; 9] = [
-    "id", "topic", "time", "accepted", "source", "severity", "headers", "body", "origin",
+/// The last only of an event that is a follow-up.
+const EVENT_KEYS: [&str; 10] = [
+    "id", "topic", "time", "accepted", "source", "severity", "headers", "body", "origin", "cause",
 ];
+const CAUSE_KEYS: [&str; 3] = ["event", "job", "hops"];
 const ORIGIN_KEYS: [&str; 3] = ["verified", "by", "via"];
 const LOOP_KEYS: [&str; 7] = [
     "index",
@@ -248,7 +251,8 @@ impl<'a> Dict<'a> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Json(fields) => fields.len(),
-            Self::Event(_) => EVENT_KEYS.len(),
+            Self::Event(event) => event_keys(event).len(),
+            Self::Cause(_) => CAUSE_KEYS.len(),
             Self::Origin(_) => ORIGIN_KEYS.len(),
             Self::Loop(..) => LOOP_KEYS.len(),
             Self::Owned(fields) => fields.len(),
@@ -265,6 +269,12 @@ impl<'a> Dict<'a> {
                 "via" => Some(Val::str(&origin.via)),
                 _ => None,
             },
+            Self::Cause(cause) => match key {
+                "event" => Some(Val::str(cause.event.as_str())),
+                "job" => Some(Val::str(cause.job.as_str())),
+                "hops" => Some(Val::count(usize::from(cause.hops))),
+                _ => None,
+            },
             Self::Loop(index, len) => loop_field(*index, *len, key),
             Self::Owned(fields) => fields.get(key).cloned(),
         }
@@ -273,7 +283,8 @@ impl<'a> Dict<'a> {
     pub(crate) fn has(&self, key: &str) -> bool {
         match self {
             Self::Json(fields) => fields.contains_key(key),
-            Self::Event(_) => EVENT_KEYS.contains(&key),
+            Self::Event(event) => event_keys(event).contains(&key),
+            Self::Cause(_) => CAUSE_KEYS.contains(&key),
             Self::Origin(_) => ORIGIN_KEYS.contains(&key),
             Self::Loop(..) => LOOP_KEYS.contains(&key),
             Self::Owned(fields) => fields.contains_key(key),
@@ -283,7 +294,11 @@ impl<'a> Dict<'a> {
     pub(crate) fn keys(&self) -> Vec<Text<'a>> {
         match self {
             Self::Json(fields) => fields.keys().map(|key| Text::Borrowed(key)).collect(),
-            Self::Event(_) => EVENT_KEYS.iter().map(|key| Text::Borrowed(key)).collect(),
+            Self::Event(event) => {
+                let keys = event_keys(event).iter();
+                keys.map(|key| Text::Borrowed(key)).collect()
+            }
+            Self::Cause(_) => CAUSE_KEYS.iter().map(|key| Text::Borrowed(key)).collect(),
             Self::Origin(_) => ORIGIN_KEYS.iter().map(|key| Text::Borrowed(key)).collect(),
             Self::Loop(..) => LOOP_KEYS.iter().map(|key| Text::Borrowed(key)).collect(),
             Self::Owned(fields) => fields
@@ -301,6 +316,11 @@ impl<'a> Dict<'a> {
     }
 }
 
+fn event_keys(event: &Event) -> &'static [&'static str] {
+    let len = EVENT_KEYS.len() - usize::from(event.cause.is_none());
+    EVENT_KEYS.get(..len).unwrap_or_default()
+}
+
 fn event_field<'a>(event: &'a Event, key: &str) -> Option<Val<'a>> {
     Some(match key {
         "id" => Val::str(event.id.as_str()),
@@ -312,6 +332,7 @@ fn event_field<'a>(event: &'a Event, key: &str) -> Option<Val<'a>> {
         "headers" => Val::Map(Dict::Json(&event.headers)),
         "body" => Val::json(&event.body),
         "origin" => Val::Map(Dict::Origin(&event.origin)),
+        "cause" => Val::Map(Dict::Cause(event.cause.as_ref()?)),
         _ => return None,
     })
 }

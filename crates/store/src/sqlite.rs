@@ -5,6 +5,7 @@
 //! and closes; what each port does is in the file of its noun.
 
 mod accept;
+mod chain;
 mod claim;
 mod control;
 mod custody;

@@ -123,6 +123,7 @@ impl Stage {
             headers: Object::new(),
             body: json!({}),
             origin: Origin::open_http(),
+            cause: None,
         };
         Self {
             action: PublishAction::new(sinks.into(), Arc::clone(&clock) as _),

@@ -179,6 +179,7 @@ pub(crate) fn event(body: Value) -> Event {
         headers: Object::new(),
         body,
         origin: Origin::open_http(),
+        cause: None,
     }
 }
 

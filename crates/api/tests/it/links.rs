@@ -260,6 +260,7 @@ fn delivered(body: serde_json::Value) -> Judged {
             },
         }),
         revision: "0".repeat(64).parse().unwrap(),
+            cause: None,
         decisions: vec![Decision {
             rule: "greet".parse().unwrap(),
             firing: Firing::Fire(plan()),

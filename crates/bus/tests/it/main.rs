@@ -121,6 +121,7 @@ fn event(number: usize) -> Arc<Event> {
         headers: BTreeMap::new().into_iter().collect(),
         body: serde_json::json!({"number": number}),
         origin: Origin::open_http(),
+        cause: None,
     })
 }
 

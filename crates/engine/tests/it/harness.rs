@@ -379,5 +379,6 @@ pub(crate) fn draft(id: &str, topic: &str, body: Value) -> EventDraft {
         headers: Object::new(),
         body,
         origin: Origin::open_http(),
+        cause: None,
     }
 }

@@ -1,7 +1,7 @@
 //! `lariat events`: the history of events.
 
 use api::json::{Event, List};
-use model::event::Severity;
+use model::event::{Cause, Severity};
 
 use crate::{
     args::Events,
@@ -96,6 +96,7 @@ fn show(event: &Event, console: &mut Console) -> Result<(), Failure> {
         headers,
         body,
         origin,
+        cause,
         revision,
     } = event;
     fact(console, "id", id.as_str())?;
@@ -111,6 +112,10 @@ fn show(event: &Event, console: &mut Console) -> Result<(), Failure> {
         ", not verified"
     };
     fact(console, "origin", format!("{by} via {}{proof}", origin.via))?;
+    if let Some(Cause { event, job, hops }) = cause {
+        let what = format!("event {event}, job {job}, hop {hops}");
+        fact(console, "follow-up of", what)?;
+    }
     fact(console, "revision", revision.as_str())?;
     if !headers.is_empty() {
         console.line("headers")?;

@@ -175,7 +175,7 @@ impl<'t> Converter<'t> {
             "null" | "nil" | "NULL" | "Null" | "NONE" => error.hint("write `none`"),
             "TRUE" | "FALSE" => error.hint(format!("write `{}`", id.to_lowercase())),
             "undefined" => error.hint("ask with `is undefined` or `is defined`"),
-            "body" | "topic" | "headers" | "severity" | "source" | "time" | "origin" => {
+            "body" | "topic" | "headers" | "severity" | "source" | "time" | "origin" | "cause" => {
                 error.hint(format!("write `event.{id}`"))
             }
             _ => {

@@ -23,6 +23,7 @@ pub(crate) fn event(body: &str) -> Event {
         headers: serde_json::from_str(r#"{"x-kind": "nightly"}"#).unwrap(),
         body: serde_json::from_str(body).unwrap(),
         origin: Origin::open_http(),
+        cause: None,
     }
 }
 

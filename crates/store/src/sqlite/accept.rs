@@ -20,6 +20,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use super::{
+    chain,
     dead::{self, Letter},
     failure::Failure,
     firing::{Made, make},
@@ -187,6 +188,7 @@ pub(crate) async fn run(
         made.jobs_of.insert(seq, jobs);
     }
     dead::insert(tx, &made.letters).await?;
+    chain::keep_causes(tx, &kept).await?;
     outbox::fill(tx, &kept).await?;
     let answers: Vec<Accepted> = answers
         .into_iter()

@@ -133,7 +133,9 @@ fn severity(number: i64) -> Result<Severity, Failure> {
 
 /// The columns that [`event`] reads, of `events e JOIN revisions r`.
 pub(crate) const EVENT_COLUMNS: &str = "e.id AS event_id, e.topic, e.time, e.accepted, e.source,
-     e.severity, e.origin, e.headers, e.body";
+     e.severity, e.origin, e.headers, e.body,
+     (SELECT json_object('event', c.cause, 'job', c.job, 'hops', c.hops)
+      FROM causes c WHERE c.event = e.seq) AS cause";
 
 pub(crate) fn event(row: &SqliteRow) -> Result<Event, Failure> {
     let id: String = row.try_get("event_id")?;
@@ -148,6 +150,10 @@ pub(crate) fn event(row: &SqliteRow) -> Result<Event, Failure> {
         body: exact_json(row.try_get("body")?, &what("body"))?,
         origin: from_json(row.try_get("origin")?, &what("origin"))?,
         id: parse::<EventId>(&id, "event id")?,
+        cause: row
+            .try_get::<Option<&str>, _>("cause")?
+            .map(|text| from_json(text, &what("cause")))
+            .transpose()?,
     })
 }
 

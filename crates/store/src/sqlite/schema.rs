@@ -12,6 +12,7 @@ use super::failure::Failure;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_spine.sql"),
     include_str!("../../migrations/sqlite/0002_custody.sql"),
+    include_str!("../../migrations/sqlite/0003_chains.sql"),
 ];
 
 /// Marks a file as ours: `Lari` in the header.

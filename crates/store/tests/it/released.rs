@@ -75,7 +75,7 @@ async fn a_store_of_schema_1_is_opened_and_read() {
     assert_eq!(store.dead_letters(&open).await.unwrap().items.len(), 1);
     let again = judged(event, vec![]);
     assert!(store.accept(vec![again]).await.unwrap()[0].duplicate);
-    assert_eq!(store.status().await.unwrap().schema, 2);
+    assert_eq!(store.status().await.unwrap().schema, 3);
     go_on(&store, &clock).await;
     store.close().await;
     SqliteStore::open(&path, options(&clock)).await.unwrap();

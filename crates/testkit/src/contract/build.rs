@@ -92,6 +92,7 @@ pub fn event(id: &str, accepted: Timestamp) -> Event {
         body: json!({"name": id}),
         origin: Origin::open_http(),
     }
+        cause: None,
 }
 
 /// An event with what its rules decided.

@@ -130,6 +130,7 @@ fn read(message: &Message, how: &Decoding, origin: Origin) -> Result<EventDraft,
         headers: event_headers,
         body,
         origin,
+        cause: None,
     })
 }
 

@@ -80,6 +80,7 @@ fn event(body: Value, headers: Value) -> Event {
         headers,
         body,
         origin: Origin::open_http(),
+        cause: None,
     }
 }
 

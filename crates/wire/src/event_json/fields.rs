@@ -18,7 +18,7 @@ use crate::{checked::kind_of, shown::quoted};
 const NAMES: [&str; 6] = ["id", "topic", "time", "severity", "headers", "body"];
 
 /// Names that an event of the history has and a new one may not bring.
-const OURS: [&str; 5] = ["accepted", "source", "origin", "about", "revision"];
+const OURS: [&str; 6] = ["accepted", "source", "origin", "cause", "about", "revision"];
 
 /// The checked fields of one event.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ impl Fields {
             headers: self.headers,
             body: self.body,
             origin: origin.clone(),
+            cause: None,
         }
     }
 }

@@ -50,6 +50,7 @@ fn arriving(text: &str, tag: DeliveryTag) -> Arriving {
         headers: Object::new(),
         body: serde_json::Value::Null,
         origin: Origin::open_http(),
+        cause: None,
     };
     Arriving {
         judged: Judged {
