@@ -236,7 +236,7 @@ impl Delivered {
 fn makes_jobs(judged: &Judged) -> bool {
     let fires = |firing: &Firing| match firing {
         Firing::Fire(_) => true,
-        Firing::Suppress { .. } | Firing::Error { .. } => false,
+        Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => false,
     };
     judged.decisions.iter().any(|one| fires(&one.firing))
 }

@@ -115,6 +115,7 @@ impl AttemptFinished<'_> {
             NextState::Succeeded
             | NextState::Failed { .. }
             | NextState::Cancelled { .. }
+            | NextState::Superseded { .. }
             | NextState::Held { .. }
             | NextState::Returned { .. } => {
                 let state = self.next.state();

@@ -57,7 +57,7 @@ fn job_state(state: JobState) -> Span {
         JobState::Failed => Style::Red,
         JobState::Held | JobState::Retrying | JobState::Returned => Style::Yellow,
         JobState::Running => Style::Cyan,
-        JobState::Waiting | JobState::Queued | JobState::Cancelled => Style::Plain,
+        JobState::Waiting | JobState::Delayed | JobState::Queued | JobState::Cancelled => Style::Plain,
     };
     Span::new(style, state.as_str())
 }

@@ -88,7 +88,7 @@ pub fn due(jobs: &[JobStanding], is_overdue: bool) -> Due {
         return Due::Ack;
     }
     let is_waiting = |job: &JobStanding| match job.state {
-        JobState::Waiting | JobState::Retrying | JobState::Held => true,
+        JobState::Waiting | JobState::Delayed | JobState::Retrying | JobState::Held => true,
         JobState::Queued
         | JobState::Running
         | JobState::Succeeded

@@ -1,12 +1,16 @@
 //! What depends on other events: the second pure decision about a firing,
 //! taken inside the accepting transaction on the state that is read there.
 
+mod plan;
+
 use crate::{
     custody::Custody,
     id::JobId,
     job::{JobPlan, JobState, OnLost},
     verdict::{Firing, Verdict},
 };
+
+pub use plan::{Debounce, Excess, FlowPlan, Throttle, WhenBusy};
 
 /// What the store already holds under the id of an arriving event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,11 @@ pub fn decide(state: &FlowState, firing: &Firing, custody: &Custody) -> Flow {
     match firing {
         Firing::Suppress { reason } => Flow::Record {
             verdict: Verdict::Suppressed,
+            reason: reason.clone(),
+            job: None,
+        },
+        Firing::Shadow { reason } => Flow::Record {
+            verdict: Verdict::Shadow,
             reason: reason.clone(),
             job: None,
         },

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     event::Event,
+    flow::FlowPlan,
     id::{EventId, JobId, LeaseId, Principal, Revision, RuleName, WorkerId},
     json::Object,
 };
@@ -20,6 +21,9 @@ use crate::{
 pub enum JobState {
     /// An earlier job with the same key has not ended.
     Waiting,
+    /// Not before a certain time: its rule is to be quiet first, or fires too
+    /// often. It has no key yet.
+    Delayed,
     Queued,
     Running,
     /// Between two attempts, until its delay has passed.
@@ -35,8 +39,9 @@ pub enum JobState {
 }
 
 impl JobState {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Waiting,
+        Self::Delayed,
         Self::Queued,
         Self::Running,
         Self::Retrying,
@@ -50,6 +55,7 @@ impl JobState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Delayed => "delayed",
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Retrying => "retrying",
@@ -65,7 +71,12 @@ impl JobState {
     pub fn is_ended(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Cancelled | Self::Returned => true,
-            Self::Waiting | Self::Queued | Self::Running | Self::Retrying | Self::Held => false,
+            Self::Waiting
+            | Self::Delayed
+            | Self::Queued
+            | Self::Running
+            | Self::Retrying
+            | Self::Held => false,
         }
     }
 
@@ -73,9 +84,12 @@ impl JobState {
     pub fn holds_key(self) -> bool {
         match self {
             Self::Queued | Self::Running | Self::Retrying | Self::Held => true,
-            Self::Waiting | Self::Succeeded | Self::Failed | Self::Cancelled | Self::Returned => {
-                false
-            }
+            Self::Waiting
+            | Self::Delayed
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Cancelled
+            | Self::Returned => false,
         }
     }
 
@@ -84,6 +98,7 @@ impl JobState {
         match self {
             Self::Failed | Self::Cancelled | Self::Held => true,
             Self::Waiting
+            | Self::Delayed
             | Self::Queued
             | Self::Running
             | Self::Retrying
@@ -102,7 +117,7 @@ impl fmt::Display for JobState {
 /// A word that is not one of the states of a job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "state is one of waiting, queued, running, retrying, succeeded, failed, cancelled, held, returned"
+    "state is one of waiting, delayed, queued, running, retrying, succeeded, failed, cancelled, held, returned"
 )]
 pub struct JobStateError;
 
@@ -232,6 +247,8 @@ pub struct JobPlan {
     pub retry: RetryPolicy,
     /// One entry for each step, in order; never empty.
     pub steps: Vec<StepPlan>,
+    #[serde(default, skip_serializing_if = "FlowPlan::is_plain")]
+    pub flow: FlowPlan,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -352,6 +369,10 @@ pub enum NextState {
     Cancelled {
         by: Principal,
     },
+    /// A newer job of its rule takes its place: cancelled, by nobody.
+    Superseded {
+        reason: String,
+    },
     Held {
         reason: String,
     },
@@ -367,7 +388,7 @@ impl NextState {
             Self::Succeeded => JobState::Succeeded,
             Self::Retrying { .. } => JobState::Retrying,
             Self::Failed { .. } => JobState::Failed,
-            Self::Cancelled { .. } => JobState::Cancelled,
+            Self::Cancelled { .. } | Self::Superseded { .. } => JobState::Cancelled,
             Self::Held { .. } => JobState::Held,
             Self::Returned { .. } => JobState::Returned,
         }
@@ -550,7 +571,7 @@ pub struct Job {
     pub result: Option<Object>,
     /// The step that the next attempt begins with.
     pub next_step: usize,
-    /// For `retrying`: when it is due, as the wall clock stood.
+    /// For `retrying` and `delayed`: when it is due, as the wall clock stood.
     pub due: Option<Timestamp>,
     /// The job that this one waits for, when it waits for a key.
     pub waits_for: Option<JobId>,

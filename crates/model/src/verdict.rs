@@ -10,7 +10,7 @@ use crate::{
     job::JobPlan,
 };
 
-/// The five things a rule can say about an event. `no_match` is not stored:
+/// The six things a rule can say about an event. `no_match` is not stored:
 /// it is recomputed from the event and the revision that judged it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -18,15 +18,18 @@ pub enum Verdict {
     Fired,
     NoMatch,
     Suppressed,
+    /// The rule is on trial: it would have fired, and nothing was done.
+    Shadow,
     Duplicate,
     Error,
 }
 
 impl Verdict {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Fired,
         Self::NoMatch,
         Self::Suppressed,
+        Self::Shadow,
         Self::Duplicate,
         Self::Error,
     ];
@@ -36,6 +39,7 @@ impl Verdict {
             Self::Fired => "fired",
             Self::NoMatch => "no_match",
             Self::Suppressed => "suppressed",
+            Self::Shadow => "shadow",
             Self::Duplicate => "duplicate",
             Self::Error => "error",
         }
@@ -98,6 +102,8 @@ pub enum Firing {
     Fire(JobPlan),
     /// The rule holds itself back, for example for a playbook that is missing.
     Suppress { reason: String },
+    /// The rule is on trial (`mode: shadow`): this is what would have followed.
+    Shadow { reason: String },
     /// The rule matched and its key or variables cannot be computed.
     Error { reason: String },
 }

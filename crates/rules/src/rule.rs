@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use model::{
     event::Event,
+    flow::FlowPlan,
     id::RuleName,
     job::{JobPlan, OnLost, RetryPolicy, StepKind, StepPlan},
     topic::TopicPattern,
@@ -192,6 +193,7 @@ impl Rule {
                     on_lost: step.on_lost,
                 })
                 .collect(),
+            flow: FlowPlan::default(),
         })
     }
 

@@ -203,6 +203,7 @@ fn verdict(rule: &Rule, event: &Event) -> (Verdict, String, Vec<Trace>) {
             "the topic matches and the condition is true".to_owned(),
         ),
         Firing::Suppress { reason } => (Verdict::Suppressed, reason),
+        Firing::Shadow { reason } => (Verdict::Shadow, reason),
         Firing::Error { reason } => (Verdict::Error, reason),
     };
     (verdict, reason, traces)

@@ -83,6 +83,7 @@ pub(super) fn service(status: &Status, now: Timestamp) -> Service {
     let waiting: Vec<String> = [
         JobState::Queued,
         JobState::Waiting,
+        JobState::Delayed,
         JobState::Retrying,
         JobState::Held,
     ]

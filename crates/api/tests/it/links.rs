@@ -7,6 +7,7 @@ use model::{
     clock::{BootTime, Timestamp},
     custody::Custody,
     event::{Event, Origin, Severity},
+    flow::FlowPlan,
     id::{SinkName, SourceName},
     job::{JobPlan, OnLost, RetryPolicy, StepKind, StepPlan},
     json::{ContentHash, Object},
@@ -230,6 +231,7 @@ fn plan() -> JobPlan {
             kind: StepKind::Command,
             on_lost: OnLost::Hold,
         }],
+        flow: FlowPlan::default(),
     }
 }
 

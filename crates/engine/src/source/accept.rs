@@ -361,7 +361,7 @@ impl Custody {
 fn may_wait(arriving: &Arriving) -> bool {
     let has_key = |firing: &Firing| match firing {
         Firing::Fire(plan) => plan.key.is_some(),
-        Firing::Suppress { .. } | Firing::Error { .. } => false,
+        Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => false,
     };
     arriving.past == Past::TakenOver
         || arriving

@@ -72,7 +72,7 @@ fn verdict_style(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Fired => Style::Green,
         Verdict::NoMatch => Style::Dim,
-        Verdict::Suppressed | Verdict::Duplicate => Style::Yellow,
+        Verdict::Suppressed | Verdict::Shadow | Verdict::Duplicate => Style::Yellow,
         Verdict::Error => Style::Red,
     }
 }

@@ -253,7 +253,7 @@ impl Session<'_> {
         follower.said = Some(now);
         let is_worth_saying = match job.state {
             JobState::Queued | JobState::Running => false,
-            JobState::Waiting => is_first,
+            JobState::Waiting | JobState::Delayed => is_first,
             JobState::Retrying
             | JobState::Succeeded
             | JobState::Failed
@@ -295,6 +295,7 @@ impl Session<'_> {
 fn became(state: JobState, reason: Option<&str>) -> String {
     let word = match state {
         JobState::Waiting
+        | JobState::Delayed
         | JobState::Queued
         | JobState::Running
         | JobState::Retrying
@@ -319,7 +320,11 @@ fn is_over(state: JobState) -> bool {
         | JobState::Cancelled
         | JobState::Held
         | JobState::Returned => true,
-        JobState::Waiting | JobState::Queued | JobState::Running | JobState::Retrying => false,
+        JobState::Waiting
+        | JobState::Delayed
+        | JobState::Queued
+        | JobState::Running
+        | JobState::Retrying => false,
     }
 }
 

@@ -144,6 +144,7 @@ fn show(job: &Job, console: &mut Console) -> Result<(), Failure> {
             "nothing is to be done here: the broker has the event again and gives it to any instance, also to this one",
         ),
         JobState::Waiting
+        | JobState::Delayed
         | JobState::Queued
         | JobState::Running
         | JobState::Retrying

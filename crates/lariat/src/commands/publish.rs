@@ -229,6 +229,10 @@ async fn tell_verdicts(
         match explanation.verdict {
             Verdict::NoMatch => {}
             Verdict::Fired | Verdict::Duplicate => judged.has_matched = true,
+            Verdict::Shadow => {
+                judged.has_matched = true;
+                console.say(&format!("`{rule}` is on trial and {reason}"));
+            }
             Verdict::Suppressed => {
                 judged.has_matched = true;
                 console.say(&format!("`{rule}` matched and did nothing: {reason}"));

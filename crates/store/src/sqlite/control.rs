@@ -53,7 +53,11 @@ impl Write for Cancel {
                     .await?;
                 Ok(Controlled::Done(JobState::Running))
             }
-            JobState::Waiting | JobState::Queued | JobState::Retrying | JobState::Held => {
+            JobState::Waiting
+            | JobState::Delayed
+            | JobState::Queued
+            | JobState::Retrying
+            | JobState::Held => {
                 let by = self.by.clone();
                 settle(tx, &job, &NextState::Cancelled { by }).await?;
                 Ok(Controlled::Done(JobState::Cancelled))

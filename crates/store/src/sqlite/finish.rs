@@ -202,7 +202,9 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, job: &Head, next: &NextState) -> Res
         NextState::Retrying { delay, reason } => (Some(reason.clone()), Some(*delay)),
         NextState::Failed { cause } => (Some(cause.clone()), None),
         NextState::Cancelled { by } => (Some(format!("cancelled by {by}")), None),
-        NextState::Held { reason } | NextState::Returned { reason } => (Some(reason.clone()), None),
+        NextState::Superseded { reason }
+        | NextState::Held { reason }
+        | NextState::Returned { reason } => (Some(reason.clone()), None),
     };
     let state = next.state();
     let due = delay.map(|delay| tx.now.boot.plus(delay));

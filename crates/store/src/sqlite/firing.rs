@@ -81,7 +81,7 @@ impl<'d> Made<'d> {
     ) {
         let key = match &decision.firing {
             Firing::Fire(plan) => plan.key.as_deref(),
-            Firing::Suppress { .. } | Firing::Error { .. } => None,
+            Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => None,
         };
         let seen = FlowState {
             job: about.job.as_ref().map(|(_, id)| id.clone()),
@@ -136,7 +136,7 @@ impl<'d> Made<'d> {
                 });
                 (Verdict::Fired, reason, Some(seq))
             }
-            (Flow::Create { reason, .. }, Firing::Suppress { .. } | Firing::Error { .. }) => {
+            (Flow::Create { reason, .. }, Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. }) => {
                 // Only a firing makes a job; anything else is noted as what it is.
                 (Verdict::Error, reason, None)
             }
@@ -146,7 +146,7 @@ impl<'d> Made<'d> {
                     reason,
                     job: _,
                 },
-                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Error { .. },
+                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. },
             ) => {
                 let job = about.job.filter(|_| verdict == Verdict::Duplicate);
                 (verdict, reason, job.map(|(seq, _)| seq))
@@ -171,7 +171,7 @@ pub(crate) async fn make<'r>(tx: &mut Tx<'_>, kept: &[Kept<'r>]) -> Result<Made<
         .flat_map(|it| &it.row.judged.decisions)
         .filter_map(|decision| match &decision.firing {
             Firing::Fire(plan) => plan.key.as_deref(),
-            Firing::Suppress { .. } | Firing::Error { .. } => None,
+            Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => None,
         })
         .collect();
     let mut made = Made {
@@ -293,7 +293,7 @@ pub(crate) async fn refire(
             .await?;
     let keys: Vec<&str> = match &decision.firing {
         Firing::Fire(plan) => plan.key.as_deref().into_iter().collect(),
-        Firing::Suppress { .. } | Firing::Error { .. } => Vec::new(),
+        Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => Vec::new(),
     };
     let mut made = Made {
         holders: keys::holders(tx.conn, &keys).await?,

@@ -6,6 +6,7 @@ use model::{
     clock::Timestamp,
     custody::Custody,
     event::{Event, Origin, Severity},
+    flow::{Debounce, FlowPlan},
     id::{LeaseId, Principal, Revision, RuleName, SinkName, WorkerId},
     job::{
         Backoff, Exit, JobPlan, Lease, NextState, OnLost, Outcome, Retry, RetryPolicy, StepEnd,
@@ -118,6 +119,7 @@ pub fn plan() -> JobPlan {
             max_delay: Duration::from_secs(600),
         },
         steps: steps(1, OnLost::Retry),
+        flow: FlowPlan::default(),
     }
 }
 
@@ -132,6 +134,16 @@ pub fn steps(count: usize, on_lost: OnLost) -> Vec<StepPlan> {
 pub fn keyed(key: &str) -> JobPlan {
     JobPlan {
         key: Some(key.to_owned()),
+        ..plan()
+    }
+}
+
+pub fn debounced(quiet: Duration) -> JobPlan {
+    JobPlan {
+        flow: FlowPlan {
+            debounce: Some(Debounce { quiet, max: None }),
+            ..FlowPlan::default()
+        },
         ..plan()
     }
 }

@@ -11,7 +11,8 @@ use model::{
 use super::{
     Fixture,
     build::{
-        by, end, failed, gave_up, held, keyed, plan, retrying, rule, steps, succeeded, worker,
+        by, debounced, end, failed, gave_up, held, keyed, plan, retrying, rule, steps, succeeded,
+        worker,
     },
 };
 
@@ -24,9 +25,12 @@ async fn job_in(store: &Fixture, state: JobState) -> JobId {
         assert_eq!(store.state(&job).await, state);
         return job;
     }
+    if state == JobState::Delayed {
+        return store.give(&id, debounced(Duration::from_secs(3600))).await;
+    }
     let job = store.give(&id, plan()).await;
     let end = match state {
-        JobState::Waiting | JobState::Queued => return job,
+        JobState::Waiting | JobState::Delayed | JobState::Queued => return job,
         JobState::Running => None,
         JobState::Retrying => Some((failed(), retrying(Duration::from_secs(3600)))),
         JobState::Succeeded => Some((succeeded(), NextState::Succeeded)),
@@ -66,7 +70,11 @@ pub async fn cancelling_ends_what_does_not_run_and_asks_what_does(store: &Fixtur
         let answer = store.control.cancel(&job, &by("ann")).await.unwrap();
         let after = store.job(&job).await;
         match state {
-            JobState::Waiting | JobState::Queued | JobState::Retrying | JobState::Held => {
+            JobState::Waiting
+            | JobState::Delayed
+            | JobState::Queued
+            | JobState::Retrying
+            | JobState::Held => {
                 assert_eq!(answer, Controlled::Done(JobState::Cancelled), "{state}");
                 assert_eq!(after.state, JobState::Cancelled);
                 assert_eq!(after.finished, Some(store.now()));

@@ -28,7 +28,11 @@ impl JobControl for MemoryStore {
                     row.cancel.get_or_insert_with(|| by.clone());
                     Controlled::Done(JobState::Running)
                 }
-                JobState::Waiting | JobState::Queued | JobState::Retrying | JobState::Held => {
+                JobState::Waiting
+                | JobState::Delayed
+                | JobState::Queued
+                | JobState::Retrying
+                | JobState::Held => {
                     state.settle(job, &NextState::Cancelled { by: by.clone() }, &now);
                     Controlled::Done(JobState::Cancelled)
                 }

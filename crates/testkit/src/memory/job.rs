@@ -76,6 +76,7 @@ impl JobRow {
             JobState::Queued => true,
             JobState::Retrying => self.due.as_ref().is_none_or(|due| due.boot.has_passed(now)),
             JobState::Waiting
+            | JobState::Delayed
             | JobState::Running
             | JobState::Succeeded
             | JobState::Failed

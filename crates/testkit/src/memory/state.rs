@@ -166,7 +166,7 @@ impl State {
                 .map(|job| job.id.clone()),
             key_holder: match &decision.firing {
                 Firing::Fire(JobPlan { key: Some(key), .. }) => self.key_holder(key).cloned(),
-                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Error { .. } => None,
+                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => None,
             },
         };
         let (verdict, reason, job_id, made) = match flow::decide(&seen, &decision.firing, custody) {
@@ -292,7 +292,9 @@ impl State {
             }
             NextState::Failed { cause } => Some(cause.clone()),
             NextState::Cancelled { by } => Some(format!("cancelled by {by}")),
-            NextState::Held { reason } | NextState::Returned { reason } => Some(reason.clone()),
+            NextState::Superseded { reason }
+            | NextState::Held { reason }
+            | NextState::Returned { reason } => Some(reason.clone()),
         };
         let key = job.key().map(str::to_owned);
         let is_ended = job.state.is_ended();

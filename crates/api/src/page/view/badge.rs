@@ -23,7 +23,7 @@ pub(super) fn job_badge(state: JobState) -> Badge {
             JobState::Failed => "bad",
             JobState::Held | JobState::Retrying | JobState::Returned => "warn",
             JobState::Running => "busy",
-            JobState::Waiting | JobState::Queued | JobState::Cancelled => "plain",
+            JobState::Waiting | JobState::Delayed | JobState::Queued | JobState::Cancelled => "plain",
         },
     }
 }
@@ -77,7 +77,7 @@ pub(super) fn verdict_badge(verdict: Verdict) -> Badge {
             Verdict::Fired => "good",
             Verdict::Error => "bad",
             Verdict::Suppressed => "warn",
-            Verdict::Duplicate | Verdict::NoMatch => "plain",
+            Verdict::Shadow | Verdict::Duplicate | Verdict::NoMatch => "plain",
         },
     }
 }

@@ -16,6 +16,7 @@ fn show(firing: &Firing) -> String {
             format!("fire key={key} {}", steps.join(", "))
         }
         Firing::Suppress { reason } => format!("suppress: {reason}"),
+        Firing::Shadow { reason } => format!("shadow: {reason}"),
         Firing::Error { reason } => format!("error: {reason}"),
     }
 }
