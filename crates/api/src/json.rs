@@ -72,11 +72,11 @@ impl From<RecordedEvent> for Event {
             headers: event.headers,
             body: event.body,
             origin: event.origin,
+            cause: event.cause,
             revision,
         }
     }
 }
-            cause: event.cause,
 
 /// What one rule decided about an event, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,6 @@ use crate::{
     clock::Timestamp,
     id::{EventId, JobId, Revision},
     json::Object,
-    page::Cursor,
     topic::Topic,
 };
 
@@ -159,6 +158,4 @@ pub struct EventDraft {
 pub struct RecordedEvent {
     pub event: Event,
     pub revision: Revision,
-    /// Where it stands in the history, in commit order.
-    pub place: Cursor,
 }

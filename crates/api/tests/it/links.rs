@@ -260,9 +260,9 @@ fn delivered(body: serde_json::Value) -> Judged {
                 by: Some("bodhi".to_owned()),
                 via: "amqp".to_owned(),
             },
+            cause: None,
         }),
         revision: "0".repeat(64).parse().unwrap(),
-            cause: None,
         decisions: vec![Decision {
             rule: "greet".parse().unwrap(),
             firing: Firing::Fire(plan()),

@@ -92,8 +92,8 @@ pub fn event(id: &str, accepted: Timestamp) -> Event {
         headers: Object::new(),
         body: json!({"name": id}),
         origin: Origin::open_http(),
-    }
         cause: None,
+    }
 }
 
 /// An event with what its rules decided.
