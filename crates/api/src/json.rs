@@ -61,7 +61,11 @@ pub struct Event {
 
 impl From<RecordedEvent> for Event {
     fn from(recorded: RecordedEvent) -> Self {
-        let RecordedEvent { event, revision } = recorded;
+        let RecordedEvent {
+            event,
+            revision,
+            place: _,
+        } = recorded;
         Self {
             id: event.id,
             topic: event.topic,

@@ -364,7 +364,11 @@ pub(super) fn event(
     jobs: &[Job],
     now: Timestamp,
 ) -> EventView {
-    let RecordedEvent { event, revision } = recorded;
+    let RecordedEvent {
+        event,
+        revision,
+        place: _,
+    } = recorded;
     let (unmatched, matched): (Vec<_>, Vec<_>) = explanations
         .iter()
         .partition(|explanation| explanation.verdict == Verdict::NoMatch);

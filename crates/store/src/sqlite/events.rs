@@ -33,7 +33,7 @@ pub(crate) async fn page(
     let mut found = find(conn, query).await?;
     cut_to_bytes(conn, &mut found).await?;
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, r.id AS revision_id
+        "SELECT {EVENT_COLUMNS}, r.id AS revision_id, e.seq AS place
          FROM events e JOIN revisions r ON r.seq = e.revision
          WHERE e.seq IN (SELECT value FROM json_each(?)) ORDER BY e.seq"
     );
@@ -203,7 +203,7 @@ pub(crate) async fn get(
     id: &EventId,
 ) -> Result<Option<RecordedEvent>, Failure> {
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, r.id AS revision_id
+        "SELECT {EVENT_COLUMNS}, r.id AS revision_id, e.seq AS place
          FROM events e JOIN revisions r ON r.seq = e.revision WHERE e.id = ?"
     );
     let row = sqlx::query(AssertSqlSafe(sql))

@@ -8,6 +8,7 @@ use model::{
     id::{EventId, Principal},
     job::{JobState, Outcome},
     json::{ContentHash, Object},
+    page::Cursor,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -157,11 +158,12 @@ pub(crate) fn event(row: &SqliteRow) -> Result<Event, Failure> {
     })
 }
 
-/// As [`event`], with `r.id AS revision_id`.
+/// As [`event`], with `r.id AS revision_id` and `e.seq AS place`.
 pub(crate) fn recorded_event(row: &SqliteRow) -> Result<RecordedEvent, Failure> {
     Ok(RecordedEvent {
         event: event(row)?,
         revision: parse(row.try_get("revision_id")?, "revision")?,
+        place: Cursor(row.try_get("place")?),
     })
 }
 

@@ -109,6 +109,27 @@ pub async fn pages_cover_a_list_without_gap_or_repeat_while_it_grows(store: &Fix
     pages::dead_letters_have_pages(store).await;
 }
 
+pub async fn the_place_of_an_event_is_a_cursor_of_the_list(store: &Fixture) {
+    arrive(store, 0, 7).await;
+    let query = EventQuery {
+        position: Position::After(Cursor(0)),
+        limit: 7,
+        ..all_events()
+    };
+    let page = store.history.events(&query).await.unwrap();
+    let places: Vec<Cursor> = page.items.iter().map(|it| it.place).collect();
+    assert!(places.is_sorted_by(|a, b| a < b), "commit order: {places:?}");
+    assert_eq!(page.next, places.last().copied());
+    for (n, item) in page.items.iter().enumerate() {
+        let (newer, _) = turn(store, Position::After(item.place), 10).await;
+        assert_eq!(newer, named(n + 1..7));
+        let (older, _) = turn(store, Position::Before(item.place), 10).await;
+        assert_eq!(older, named((0..n).rev()));
+        let alone = store.history.event(&item.event.id).await.unwrap();
+        assert_eq!(alone.as_ref(), Some(item));
+    }
+}
+
 pub async fn events_are_filtered_by_topic_time_source_and_severity(store: &Fixture) {
     let start = store.now();
     let minutes = |n: u64| start.plus(Duration::from_secs(60 * n));

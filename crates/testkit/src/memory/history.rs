@@ -20,14 +20,22 @@ impl History for MemoryStore {
     async fn events(&self, query: &EventQuery) -> Result<Page<RecordedEvent>, StoreError> {
         self.enter().await?;
         let state = self.lock();
-        Ok(page(&state.events, query.position, query.limit, |row| {
-            is_asked_for(row, query).then(|| recorded(row))
-        }))
+        Ok(page(
+            &state.events,
+            query.position,
+            query.limit,
+            |seq, row| is_asked_for(row, query).then(|| recorded(seq, row)),
+        ))
     }
 
     async fn event(&self, id: &EventId) -> Result<Option<RecordedEvent>, StoreError> {
         self.enter().await?;
-        Ok(self.lock().event(id).map(recorded))
+        let state = self.lock();
+        let Some(seq) = state.event_seqs.get(id) else {
+            return Ok(None);
+        };
+        let row = state.events.get(seq);
+        Ok(row.map(|row| recorded(*seq, row)))
     }
 
     async fn verdicts(&self, event: &EventId) -> Result<Vec<StoredVerdict>, StoreError> {
@@ -44,7 +52,7 @@ impl History for MemoryStore {
     async fn jobs(&self, query: &JobQuery) -> Result<Page<Job>, StoreError> {
         self.enter().await?;
         let state = self.lock();
-        Ok(page(&state.jobs, query.position, query.limit, |row| {
+        Ok(page(&state.jobs, query.position, query.limit, |_, row| {
             let is_asked_for = query.event.as_ref().is_none_or(|it| *it == row.event_id)
                 && query.rule.as_ref().is_none_or(|it| *it == row.rule)
                 && query.state.is_none_or(|it| it == row.state)
@@ -107,7 +115,7 @@ impl History for MemoryStore {
     async fn dead_letters(&self, query: &DeadQuery) -> Result<Page<DeadLetter>, StoreError> {
         self.enter().await?;
         let state = self.lock();
-        Ok(page(&state.dead, query.position, query.limit, |letter| {
+        Ok(page(&state.dead, query.position, query.limit, |_, letter| {
             let is_asked_for = query.kind.is_none_or(|it| it == letter.content.kind)
                 && (query.rule.is_none() || query.rule == letter.content.rule)
                 && letter.state == query.state.unwrap_or(DeadState::Open);
@@ -126,10 +134,11 @@ impl History for MemoryStore {
     }
 }
 
-fn recorded(row: &EventRow) -> RecordedEvent {
+fn recorded(seq: i64, row: &EventRow) -> RecordedEvent {
     RecordedEvent {
         event: row.event.clone(),
         revision: row.revision.clone(),
+        place: Cursor(seq),
     }
 }
 
@@ -149,13 +158,13 @@ fn is_within(at: Timestamp, since: Option<Timestamp>, until: Option<Timestamp>) 
 }
 
 /// Cuts one page out of a list; `pick` gives the rows that were asked for.
-fn page<Row, Item>(
+pub(super) fn page<Row, Item>(
     rows: &BTreeMap<i64, Row>,
     position: Position,
     limit: usize,
-    pick: impl Fn(&Row) -> Option<Item>,
+    pick: impl Fn(i64, &Row) -> Option<Item>,
 ) -> Page<Item> {
-    let picked = |(seq, row): (&i64, &Row)| pick(row).map(|item| (*seq, item));
+    let picked = |(seq, row): (&i64, &Row)| pick(*seq, row).map(|item| (*seq, item));
     match position {
         Position::Newest => older(rows.iter().rev().filter_map(picked), limit),
         Position::Before(Cursor(end)) => older(rows.range(..end).rev().filter_map(picked), limit),
