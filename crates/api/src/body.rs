@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderName, header},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -14,6 +14,8 @@ use tokio::{
     sync::SemaphorePermit,
     time::{Instant, timeout, timeout_at},
 };
+
+use wire::cloudevents;
 
 use crate::{
     app::App,
@@ -30,14 +32,73 @@ pub(crate) struct Received<'a> {
 /// What one permit of the semaphore stands for.
 pub(crate) const SHARE_BYTES: usize = 1024;
 
+const JSON: &str = "application/json";
+
 /// Bodies of requests that need none.
 const SMALL: usize = 64 * 1024;
 
-/// Reads a body that must be JSON by its content type.
-pub(crate) async fn json(app: &App, request: Request) -> Answer<Received<'_>> {
+/// In which form a request carries events.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// Lariat's own JSON.
+    Own,
+    /// One CloudEvent in structured mode.
+    Structured,
+    /// CloudEvents in batch mode.
+    Batch,
+    /// One CloudEvent in binary mode: its `Content-Type`, and the headers
+    /// whose names begin with `ce-`.
+    Binary {
+        content_type: Option<Vec<u8>>,
+        headers: Vec<(String, Vec<u8>)>,
+    },
+}
+
+/// Reads a body that carries events, and says in which form. The form is told
+/// by the headers alone, and a web page elsewhere can send none of them
+/// unasked: `application/json` and `ce-…` both need the consent of this site.
+pub(crate) async fn events(app: &App, request: Request) -> Answer<(Form, Received<'_>)> {
     let (parts, body) = request.into_parts();
-    check_content_type(&parts.headers)?;
-    read(app, &parts.headers, body, app.settings.max_request_bytes).await
+    let form = form(&parts.headers)?;
+    let max = app.settings.max_request_bytes;
+    let received = read(app, &parts.headers, body, max).await?;
+    Ok((form, received))
+}
+
+fn form(headers: &HeaderMap) -> Answer<Form> {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let kind = kinds.next();
+    let is_repeated = kinds.next().is_some();
+    let text = kind.map(|kind| String::from_utf8_lossy(kind.as_bytes()).to_ascii_lowercase());
+    if text.is_some_and(|text| text.trim_start().starts_with("application/cloudevents")) {
+        let kinds = [cloudevents::MEDIA_TYPE, cloudevents::BATCH_MEDIA_TYPE];
+        let found = check_content_type(headers, &kinds)?;
+        return Ok(if found == cloudevents::MEDIA_TYPE {
+            Form::Structured
+        } else {
+            Form::Batch
+        });
+    }
+    if !cloudevents::is_binary(headers.keys().map(HeaderName::as_str)) {
+        check_content_type(headers, &[JSON])?;
+        return Ok(Form::Own);
+    }
+    check_encoding(headers)?;
+    if is_repeated {
+        return Err(Problem::new(
+            ProblemCode::UnsupportedMediaType,
+            "`Content-Type` stands twice",
+        ));
+    }
+    let attributes = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("ce-"));
+    Ok(Form::Binary {
+        content_type: kind.map(|kind| kind.as_bytes().to_vec()),
+        headers: attributes
+            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+            .collect(),
+    })
 }
 
 /// For requests that say everything in their address: an empty body, or `{}`
@@ -48,7 +109,7 @@ pub(crate) async fn none(app: &App, request: Request) -> Answer<()> {
     if received.bytes.is_empty() {
         return Ok(());
     }
-    check_content_type(&parts.headers)?;
+    check_content_type(&parts.headers, &[JSON])?;
     if received.bytes.trim_ascii() == b"{}" {
         return Ok(());
     }
@@ -58,14 +119,27 @@ pub(crate) async fn none(app: &App, request: Request) -> Answer<()> {
     ))
 }
 
-fn check_content_type(headers: &HeaderMap) -> Answer<()> {
-    let refuse = |detail: &str| Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
+fn check_encoding(headers: &HeaderMap) -> Answer<()> {
     if headers.contains_key(header::CONTENT_ENCODING) {
-        return refuse("compressed bodies are not taken; send it without `Content-Encoding`");
+        return Err(Problem::new(
+            ProblemCode::UnsupportedMediaType,
+            "compressed bodies are not taken; send it without `Content-Encoding`",
+        ));
     }
+    Ok(())
+}
+
+/// Which of `kinds` the content type is; each of them is JSON.
+fn check_content_type(headers: &HeaderMap, kinds: &[&'static str]) -> Answer<&'static str> {
+    check_encoding(headers)?;
+    let refuse = || {
+        let kinds = kinds.join("` or `Content-Type: ");
+        let detail = format!("send it with `Content-Type: {kinds}`");
+        Problem::new(ProblemCode::UnsupportedMediaType, detail)
+    };
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return refuse("send it with `Content-Type: application/json`");
+        return Err(refuse());
     };
     let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
     let (kind, parameters) = value.split_once(';').unwrap_or((&value, ""));
@@ -77,13 +151,13 @@ fn check_content_type(headers: &HeaderMap) -> Answer<()> {
             None => parameter.is_empty(),
         }
     });
-    if kind.trim() != "application/json" {
-        return refuse("send it with `Content-Type: application/json`");
-    }
+    let known = kinds.iter().find(|known| **known == kind.trim());
+    let known = known.ok_or_else(refuse)?;
     if !is_utf8 {
-        return refuse("JSON is sent as UTF-8");
+        let detail = "JSON is sent as UTF-8";
+        return Err(Problem::new(ProblemCode::UnsupportedMediaType, detail));
     }
-    Ok(())
+    Ok(known)
 }
 
 async fn read<'a>(

@@ -13,11 +13,12 @@ use model::{
     page::{Cursor, EventQuery, Position},
     topic::TopicPattern,
 };
-use wire::event_json;
+use wire::{cloudevents, event_json};
 
 use crate::{
     app::{App, Shared},
-    body, json,
+    body::{self, Form},
+    json,
     list::Listing,
     problem::{Answer, Problem, ProblemCode},
     query::{MAX_LIMIT, Params},
@@ -32,8 +33,8 @@ const LARGE: usize = 64 * 1024;
 
 pub(crate) async fn publish(app: Shared, uri: Uri, request: Request) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
-    let received = body::json(&app, request).await?;
-    let drafts = read(&app, received.bytes.clone()).await?;
+    let (form, received) = body::events(&app, request).await?;
+    let drafts = read(&app, form, received.bytes.clone()).await?;
     let events = app
         .engine
         .publish(drafts, "api")
@@ -45,10 +46,28 @@ pub(crate) async fn publish(app: Shared, uri: Uri, request: Request) -> Answer {
     ))
 }
 
-async fn read(app: &App, bytes: bytes::Bytes) -> Answer<Vec<EventDraft>> {
+async fn read(app: &App, form: Form, bytes: bytes::Bytes) -> Answer<Vec<EventDraft>> {
     let limits = app.settings.event_limits();
     let is_large = bytes.len() >= LARGE;
-    let read = move || event_json::read(&bytes, &limits, &Origin::open_http());
+    let read = move || {
+        let origin = Origin::open_http();
+        match form {
+            Form::Own => event_json::read(&bytes, &limits, &origin),
+            Form::Structured => cloudevents::read_structured(&bytes, &limits, &origin),
+            Form::Batch => cloudevents::read_batch(&bytes, &limits, &origin),
+            Form::Binary {
+                content_type,
+                headers,
+            } => {
+                let request = cloudevents::Binary {
+                    content_type: content_type.as_deref(),
+                    headers: &headers,
+                    data: &bytes,
+                };
+                cloudevents::read_binary(request, &limits, &origin)
+            }
+        }
+    };
     let drafts = if is_large {
         tokio::task::spawn_blocking(read)
             .await

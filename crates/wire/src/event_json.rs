@@ -8,14 +8,14 @@
 use std::ops::ControlFlow;
 
 use model::event::{EventDraft, Origin};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     checked::{self, Fault},
     scan, shown,
 };
 
-mod fields;
+pub(crate) mod fields;
 
 /// What a request may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,38 @@ const MAX_PROBLEMS: usize = 1_000;
 
 /// Reads one event or an array of events. `origin` becomes theirs.
 pub fn read(bytes: &[u8], limits: &Limits, origin: &Origin) -> Result<Vec<EventDraft>, Refusal> {
+    let Texts { events, .. } = texts(bytes, limits)?;
+    if events.is_empty() {
+        return Err(whole(
+            RefusalKind::Invalid,
+            "the array holds no event".to_owned(),
+        ));
+    }
+
+    let mut problems = Problems::default();
+    let mut drafts = Vec::with_capacity(events.len());
+    for (index, event) in events.into_iter().enumerate() {
+        problems.index = index;
+        let ControlFlow::Continue(value) = problems.value(event.get(), limits) else {
+            continue;
+        };
+        if let ControlFlow::Continue(fields) = fields::read(value, &mut problems) {
+            drafts.push(fields.into_draft(origin));
+        }
+    }
+    problems.into_result(drafts)
+}
+
+/// The texts of the events in a request.
+#[derive(Debug)]
+pub(crate) struct Texts<'t> {
+    /// Whether they stand in an array.
+    pub(crate) is_array: bool,
+    pub(crate) events: Vec<&'t RawValue>,
+}
+
+/// Finds the events of a request, which is JSON when this has returned well.
+pub(crate) fn texts<'t>(bytes: &'t [u8], limits: &Limits) -> Result<Texts<'t>, Refusal> {
     let nesting = limits.nesting.min(MAX_NESTING);
     let text = text(bytes)?;
     let outline = scan::outline(text.as_bytes());
@@ -96,30 +128,13 @@ pub fn read(bytes: &[u8], limits: &Limits, origin: &Origin) -> Result<Vec<EventD
         return Err(whole(RefusalKind::TooDeep, checked::too_deep(nesting)));
     }
     checked::grammar(text).map_err(not_json)?;
-
-    let events: Vec<&RawValue> = if is_array {
+    let events = if is_array {
         serde_json::from_str(text)
     } else {
         serde_json::from_str(text).map(|event| vec![event])
     }
     .map_err(|error| not_json(checked::not_json(&error)))?;
-    if events.is_empty() {
-        return Err(whole(
-            RefusalKind::Invalid,
-            "the array holds no event".to_owned(),
-        ));
-    }
-
-    let mut problems = Problems::default();
-    let mut drafts = Vec::with_capacity(events.len());
-    for (index, event) in events.into_iter().enumerate() {
-        problems.index = index;
-        match read_event(event.get(), limits.event_bytes, nesting, &mut problems) {
-            ControlFlow::Continue(draft) => drafts.push(draft.into_draft(origin)),
-            ControlFlow::Break(()) => {}
-        }
-    }
-    problems.into_result(drafts)
+    Ok(Texts { is_array, events })
 }
 
 /// The text without the white space around it.
@@ -134,51 +149,55 @@ fn text(bytes: &[u8]) -> Result<&str, Refusal> {
     Ok(text)
 }
 
-fn read_event(
-    text: &str,
-    max_bytes: usize,
-    nesting: usize,
-    problems: &mut Problems,
-) -> ControlFlow<(), fields::Fields> {
-    if text.len() > max_bytes {
-        problems.add(
-            RefusalKind::EventTooLarge,
-            None,
-            format!(
-                "an event may have at most {max_bytes} bytes, this has {}",
-                text.len()
-            ),
-        );
-        return ControlFlow::Break(());
-    }
-    match checked::value(text, nesting + 1, MAX_PROBLEMS) {
-        Ok(value) => return fields::read(value, problems),
-        Err(Fault::TooDeep) => {
-            problems.add(RefusalKind::TooDeep, None, checked::too_deep(nesting));
-        }
-        Err(Fault::NotJson(message)) => problems.add(RefusalKind::NotJson, None, message),
-        Err(Fault::Keys(keys)) => {
-            for bad in &keys {
-                let field = Some(shown::path(&bad.path));
-                problems.add(RefusalKind::Invalid, field, checked::about_key(bad));
-            }
-        }
-    }
-    ControlFlow::Break(())
-}
-
 /// Collects what is wrong with the events of a request.
 #[derive(Debug, Default)]
-struct Problems {
+pub(crate) struct Problems {
     kind: Option<RefusalKind>,
     list: Vec<Problem>,
     unlisted: usize,
     /// The event that is being read.
-    index: usize,
+    pub(crate) index: usize,
 }
 
 impl Problems {
-    fn add(&mut self, kind: RefusalKind, field: Option<String>, message: String) {
+    /// How many there are so far.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len() + self.unlisted
+    }
+
+    /// Parses the text of one event, or notes what is wrong with it.
+    pub(crate) fn value(&mut self, text: &str, limits: &Limits) -> ControlFlow<(), Value> {
+        let nesting = limits.nesting.min(MAX_NESTING);
+        if text.len() > limits.event_bytes {
+            self.add(
+                RefusalKind::EventTooLarge,
+                None,
+                too_large(limits.event_bytes, text.len()),
+            );
+            return ControlFlow::Break(());
+        }
+        match checked::value(text, nesting + 1, MAX_PROBLEMS) {
+            Ok(value) => return ControlFlow::Continue(value),
+            Err(fault) => self.add_fault(fault, nesting),
+        }
+        ControlFlow::Break(())
+    }
+
+    /// Notes why a text is no value.
+    pub(crate) fn add_fault(&mut self, fault: Fault, nesting: usize) {
+        match fault {
+            Fault::TooDeep => self.add(RefusalKind::TooDeep, None, checked::too_deep(nesting)),
+            Fault::NotJson(message) => self.add(RefusalKind::NotJson, None, message),
+            Fault::Keys(keys) => {
+                for bad in &keys {
+                    let field = Some(shown::path(&bad.path));
+                    self.add(RefusalKind::Invalid, field, checked::about_key(bad));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn add(&mut self, kind: RefusalKind, field: Option<String>, message: String) {
         self.kind = self.kind.max(Some(kind));
         if self.list.len() < MAX_PROBLEMS {
             self.list.push(Problem {
@@ -191,7 +210,10 @@ impl Problems {
         }
     }
 
-    fn into_result(mut self, drafts: Vec<EventDraft>) -> Result<Vec<EventDraft>, Refusal> {
+    pub(crate) fn into_result(
+        mut self,
+        drafts: Vec<EventDraft>,
+    ) -> Result<Vec<EventDraft>, Refusal> {
         let Some(kind) = self.kind else {
             return Ok(drafts);
         };
@@ -209,7 +231,11 @@ impl Problems {
     }
 }
 
-fn whole(kind: RefusalKind, message: String) -> Refusal {
+pub(crate) fn too_large(max: usize, len: usize) -> String {
+    format!("an event may have at most {max} bytes, this has {len}")
+}
+
+pub(crate) fn whole(kind: RefusalKind, message: String) -> Refusal {
     Refusal {
         kind,
         problems: vec![Problem {

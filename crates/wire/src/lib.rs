@@ -5,6 +5,7 @@
 //! comes out is a draft of an event that every other part may rely on.
 
 pub mod amqp;
+pub mod cloudevents;
 pub mod event_json;
 
 mod checked;

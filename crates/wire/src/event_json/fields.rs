@@ -145,7 +145,7 @@ fn read_topic(text: &str) -> Result<Topic, String> {
     Topic::from_outside(text).map_err(|error| error.to_string())
 }
 
-fn read_time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn read_time(text: &str) -> Result<Timestamp, String> {
     let message = || {
         format!(
             "{} is not an RFC 3339 time such as \"2026-11-20T22:43:00Z\"",
