@@ -242,8 +242,7 @@ impl Attempt {
             stop: self.hold.stop(),
             deadline: self.hold.deadline(),
             output: Arc::new(StoredOutput::new(
-                Arc::clone(&parts.queue),
-                Arc::clone(&self.shared.held),
+                Arc::clone(&self.shared),
                 self.hold.id().clone(),
                 self.step,
             )),
@@ -325,6 +324,7 @@ impl Attempt {
         } = self;
         shared.parts.faults.reach(FaultPoint::AfterFinish);
         shared.changed(&event.id);
+        shared.followers.changed(&hold.id().job);
         AttemptFinished {
             lease: hold.id(),
             rule: &rule,

@@ -21,6 +21,7 @@ pub(crate) async fn cancel(
     if let Controlled::Done(state) = &answer {
         CancelAsked { job, by: &by.0 }.emit();
         shared.changed_somewhere();
+        shared.followers.changed(job);
         if *state == JobState::Running {
             // Not held here: its own worker hears of it when it renews.
             let _is_here = shared.held.cancel(job, by);
@@ -36,5 +37,6 @@ pub(crate) async fn retry(
 ) -> Result<Controlled, StoreError> {
     let answer = shared.parts.control.retry(job, by).await?;
     shared.changed_somewhere();
+    shared.followers.changed(job);
     Ok(answer)
 }

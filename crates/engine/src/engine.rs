@@ -29,6 +29,7 @@ use crate::{
     shared::Shared,
     shutdown, source,
     status::{self, SinkReport, SourceReport, Status},
+    stream::{self, EventStream, ListenError, StreamFilter, StreamStart, follow::Following},
     worker,
 };
 
@@ -144,6 +145,7 @@ impl Engine {
         worker::start(&shared);
         outbox::start(&shared);
         source::start(&shared, sources);
+        stream::start(&shared);
         Ok(Self { shared })
     }
 
@@ -154,6 +156,20 @@ impl Engine {
         source: &str,
     ) -> Result<Vec<Accepted>, AcceptError> {
         intake::publish(&self.shared, drafts, source).await
+    }
+
+    /// Events as they are committed, from a place in the history on.
+    pub async fn listen(
+        &self,
+        filter: StreamFilter,
+        start: StreamStart,
+    ) -> Result<EventStream, ListenError> {
+        stream::listen(&self.shared, filter, start).await
+    }
+
+    /// Wakes when a job may have changed or printed something.
+    pub fn follow(&self, job: &JobId) -> Following {
+        self.shared.followers.follow(job)
     }
 
     /// What every rule, or the one asked for, decided about an event and why.

@@ -92,6 +92,7 @@ pub(crate) async fn commit(
 ) -> Result<Vec<Accepted>, AcceptError> {
     let started = shared.parts.clock.boot();
     let accepted = shared.parts.intake.accept(judged).await?;
+    shared.live.committed();
     let made = accepted.iter().filter(|one| !one.duplicate);
     EventsAccepted {
         events: accepted.len(),

@@ -28,6 +28,7 @@ mod shared;
 mod shutdown;
 mod source;
 mod status;
+mod stream;
 mod tasks;
 mod telemetry;
 mod worker;
@@ -35,3 +36,7 @@ mod worker;
 pub use engine::{DeadRetry, Engine, EngineParts, NotReady, ReloadError, Reloaded, StartError};
 pub use settings::{Retention, Settings};
 pub use status::{BacklogReport, SinkReport, SourceReport, Status, StoreReport, WorkerReport};
+pub use stream::{
+    EventStream, Gap, ListenError, StreamEnd, StreamEvent, StreamFilter, StreamStart,
+    follow::Following,
+};

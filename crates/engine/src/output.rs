@@ -15,10 +15,13 @@ use std::{
 use async_trait::async_trait;
 use model::{
     id::LeaseId,
-    ports::{Fenced, JobQueue, OutputSink},
+    ports::{Fenced, OutputSink},
 };
 
-use crate::{lease::Held, shared::is_transient, telemetry::RecordFailed};
+use crate::{
+    shared::{Shared, is_transient},
+    telemetry::RecordFailed,
+};
 
 /// How long a store that does not take output holds up the step that writes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,8 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The output of one step of one attempt.
 pub(crate) struct StoredOutput {
-    queue: Arc<dyn JobQueue>,
-    held: Arc<Held>,
+    shared: Arc<Shared>,
     lease: LeaseId,
     step: usize,
     /// The lease is gone, or the store takes no more.
@@ -35,15 +37,9 @@ pub(crate) struct StoredOutput {
 }
 
 impl StoredOutput {
-    pub(crate) fn new(
-        queue: Arc<dyn JobQueue>,
-        held: Arc<Held>,
-        lease: LeaseId,
-        step: usize,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, lease: LeaseId, step: usize) -> Self {
         Self {
-            queue,
-            held,
+            shared,
             lease,
             step,
             is_closed: AtomicBool::new(false),
@@ -71,14 +67,19 @@ impl OutputSink for StoredOutput {
         let mut pause = FIRST_PAUSE;
         while !self.is_closed.load(Ordering::Relaxed) {
             let kept = self
+                .shared
+                .parts
                 .queue
                 .append_output(&self.lease, self.step, bytes.clone())
                 .await;
             match kept {
-                Ok(Fenced::Recorded) => return,
+                Ok(Fenced::Recorded) => {
+                    self.shared.followers.changed(&self.lease.job);
+                    return;
+                }
                 Ok(Fenced::Stale) => {
                     self.close();
-                    self.held.lose(&self.lease);
+                    self.shared.held.lose(&self.lease);
                 }
                 Err(error) => {
                     let is_final = !is_transient(&error) || begun.elapsed() >= PATIENCE;

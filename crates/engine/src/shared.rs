@@ -22,6 +22,7 @@ use crate::{
     outbox::Sender,
     revisions::Revisions,
     source::{self, Feed},
+    stream::{Live, follow::Followers},
     tasks::Tasks,
 };
 
@@ -52,6 +53,10 @@ pub(crate) struct Shared {
     pub(crate) recover_now: Notify,
     /// What the actions miss here.
     pub(crate) notices: ArcSwap<Vec<Diagnostic>>,
+    /// What streams of events share.
+    pub(crate) live: Live,
+    /// Who follows a job.
+    pub(crate) followers: Arc<Followers>,
     pub(crate) started: Timestamp,
 }
 
@@ -75,6 +80,8 @@ impl Shared {
             reloading: Mutex::new(()),
             recover_now: Notify::new(),
             notices: ArcSwap::default(),
+            live: Live::new(),
+            followers: Arc::default(),
             started,
         };
         (shared, starts)
