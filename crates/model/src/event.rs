@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     id::{EventId, JobId, Revision},
     json::Object,
+    page::Cursor,
     topic::Topic,
 };
 
@@ -158,4 +159,6 @@ pub struct EventDraft {
 pub struct RecordedEvent {
     pub event: Event,
     pub revision: Revision,
+    /// Where it stands in the history, in commit order.
+    pub place: Cursor,
 }
