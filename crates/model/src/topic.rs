@@ -9,6 +9,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+mod meet;
+
 const RESERVED: &str = "lariat";
 
 /// A text that is not a topic or not a topic pattern.

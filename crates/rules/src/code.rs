@@ -56,12 +56,19 @@ codes! {
     UnknownSource = "unknown-source",
     /// A secret where others can read it.
     ExposedSecret = "exposed-secret",
+    /// A rule that a test names and the project does not have.
+    UnknownRule = "unknown-rule",
+    /// Names of rules that people take for each other.
+    SimilarName = "similar-name",
+    /// A pattern whose topics come from no source.
+    NoSource = "no-source",
     ReservedVariable = "reserved-variable",
     BadVariable = "bad-variable",
     /// Event data where it would be evaluated.
     UntrustedCode = "untrusted-code",
     RuleOff = "rule-off",
     NoRules = "no-rules",
+    NoCases = "no-cases",
     /// More problems in one file than are shown.
     TooMany = "too-many",
 }

@@ -6,18 +6,23 @@
 mod code;
 mod filters;
 mod index;
+mod lint;
 mod listing;
 mod rule;
 mod ruleset;
 mod step;
+mod suggest;
 mod value;
 
+pub mod cases;
 pub mod expr;
 pub mod render;
+pub mod schema;
 pub mod template;
 pub mod yaml;
 
 pub use code::Code;
+pub use lint::{Feeds, lint};
 pub use rule::{Mode, Rule, StepSummary};
 pub use ruleset::{Checked, RuleSet, check, compile};
 pub use step::{Prepared, RenderError, StepScope};

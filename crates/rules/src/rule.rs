@@ -21,7 +21,8 @@ pub(crate) use read::{Known, read_rules};
 use crate::{
     expr::{Condition, Scope},
     listing::Listing,
-    step::{Field, NoCall, Prepared, RenderError, Renderer, Step, StepScope},
+    step::{Field, NoCall, Prepared, Rehearsed, RenderError, Renderer, Step, StepScope},
+    suggest,
 };
 
 /// Longest key, in characters.
@@ -154,11 +155,7 @@ impl Rule {
         let scope = self.scope(event);
         let key = match self.render_key(scope) {
             Ok(key) => key,
-            Err(reason) => {
-                return Firing::Error {
-                    reason: format!("`key`: {reason}"),
-                };
-            }
+            Err(reason) => return error(format!("`key`: {reason}"), event),
         };
         let rehearsal = Renderer {
             scope,
@@ -171,9 +168,7 @@ impl Rule {
                 Ok(_) | Err(NoCall::Later | NoCall::Missing(_)) => {}
                 Err(NoCall::Skip(reason)) => skipped.push(reason),
                 Err(NoCall::Bad(reason)) => {
-                    return Firing::Error {
-                        reason: format!("step {index} ({}): {reason}", step.kind()),
-                    };
+                    return error(format!("step {index} ({}): {reason}", step.kind()), event);
                 }
             }
         }
@@ -203,6 +198,23 @@ impl Rule {
             return Err(RenderError {
                 message: format!("rule `{}` has no step {step}", self.name),
             });
+    /// The key of the rule's job, if there is one.
+    pub(crate) fn rehearse_key(&self, event: &Event) -> Option<String> {
+        self.render_key(self.scope(event)).ok().flatten()
+    }
+
+    /// The variables of each playbook, as far as the event alone says.
+    pub(crate) fn rehearse_vars(&self, event: &Event) -> Vec<Vec<(String, Rehearsed)>> {
+        let renderer = Renderer {
+            scope: self.scope(event),
+            is_rehearsal: true,
+        };
+        self.steps
+            .iter()
+            .map(|step| step.rehearse_vars(&renderer))
+            .collect()
+    }
+
         };
         let renderer = Renderer {
             scope: Scope {
@@ -257,4 +269,9 @@ impl Rule {
         }
         Ok(Some(key.into_owned()))
     }
+}
+
+fn error(mut reason: String, event: &Event) -> Firing {
+    suggest::add(&mut reason, event);
+    Firing::Error { reason }
 }

@@ -21,6 +21,7 @@ use crate::{
     rule::{Known, Mode, Rule, read_rules},
     yaml::{Reader, shorten},
 };
+    suggest,
 
 /// Rules without an error in them.
 #[derive(Debug)]
@@ -159,7 +160,7 @@ impl RuleSet {
 
     fn explain_rule(&self, rule: &Rule, event: &Event) -> Explanation {
         let (verdict, reason, conditions) = verdict(rule, event);
-        Explanation {
+        let mut explanation = Explanation {
             rule: rule.name().clone(),
             revision: self.revision.clone(),
             verdict,
@@ -187,7 +188,9 @@ fn verdict(rule: &Rule, event: &Event) -> (Verdict, String, Vec<Trace>) {
                 "the condition is false".to_owned(),
                 traces,
             );
-        }
+        };
+        suggest::explain(&mut explanation, event);
+        explanation
         Truth::Unknown => {
             let reason = match unknown_note(&traces) {
                 Some(note) => format!("the condition is unknown: {note}"),

@@ -20,6 +20,7 @@ use model::{
     job::{OnLost, StepKind},
     json::Object,
 };
+use serde_json::Value;
 
 pub(crate) use field::{Field, Renderer, is_of_job};
 pub(crate) use read::read_step;
@@ -71,6 +72,16 @@ pub(crate) enum NoCall {
     /// A file is not there. It may be there when the job runs.
     Missing(String),
     /// A value is undefined or not allowed where it stands.
+    Bad(String),
+}
+
+/// A value of a step before there is a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Rehearsed {
+    Value(Value),
+    /// It needs the job.
+    Later,
+    /// It cannot be computed.
     Bad(String),
 }
 
@@ -129,6 +140,14 @@ impl Step {
             (None, Some(true)) => OnLost::Retry,
             (None, Some(false)) => OnLost::Hold,
             (None, None) => self.kind().default_on_lost(),
+        }
+    }
+
+    /// The variables of a playbook, as far as they are known without a job.
+    pub(crate) fn rehearse_vars(&self, renderer: &Renderer<'_>) -> Vec<(String, Rehearsed)> {
+        match &self.body {
+            Body::Playbook(playbook) => playbook.rehearse_vars(renderer),
+            Body::Command(_) | Body::Publish(_) => Vec::new(),
         }
     }
 

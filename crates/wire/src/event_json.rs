@@ -16,6 +16,9 @@ use crate::{
 };
 
 pub(crate) mod fields;
+mod recorded;
+
+pub use recorded::{Usual, read_recorded};
 
 /// What a request may hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

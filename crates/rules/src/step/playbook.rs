@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use model::action::{PlaybookCall, StepCall};
 
 use super::{
-    Field, NoCall, Renderer,
+    Field, NoCall, Rehearsed, Renderer,
     field::{Shape, check_word, render_fields},
     read::{Tally, read_fields, read_path},
 };
@@ -158,6 +158,21 @@ impl Playbook {
             vault_password_files: self.vault_password_files.clone(),
             vars,
         }))
+    }
+
+    pub(super) fn rehearse_vars(&self, renderer: &Renderer<'_>) -> Vec<(String, Rehearsed)> {
+        let rehearse = |shape: &Shape| match shape.render(renderer) {
+            _ if shape.needs_job() => Rehearsed::Later,
+            Ok(value) => Rehearsed::Value(value),
+            Err(NoCall::Later) => Rehearsed::Later,
+            Err(NoCall::Bad(reason) | NoCall::Missing(reason) | NoCall::Skip(reason)) => {
+                Rehearsed::Bad(reason)
+            }
+        };
+        self.vars
+            .iter()
+            .map(|(name, shape)| (name.clone(), rehearse(shape)))
+            .collect()
     }
 
     fn find(&self, name: &str, listing: &Listing) -> Result<String, NoCall> {

@@ -18,7 +18,7 @@ use crate::{checked::kind_of, shown::quoted};
 const NAMES: [&str; 6] = ["id", "topic", "time", "severity", "headers", "body"];
 
 /// Names that an event of the history has and a new one may not bring.
-const OURS: [&str; 6] = ["accepted", "source", "origin", "cause", "about", "revision"];
+pub(super) const OURS: [&str; 6] = ["accepted", "source", "origin", "cause", "about", "revision"];
 
 /// The checked fields of one event.
 #[derive(Debug)]
@@ -48,6 +48,19 @@ impl Fields {
 
 /// Checks every field and notes all that is wrong.
 pub(super) fn read(value: Value, problems: &mut Problems) -> ControlFlow<(), Fields> {
+    read_with(value, read_topic, problems)
+}
+
+/// The same, of an event that may be one of the engine's own.
+pub(super) fn read_any(value: Value, problems: &mut Problems) -> ControlFlow<(), Fields> {
+    read_with(value, parse::<Topic>, problems)
+}
+
+fn read_with(
+    value: Value,
+    read_topic: fn(&str) -> Result<Topic, String>,
+    problems: &mut Problems,
+) -> ControlFlow<(), Fields> {
     let Value::Object(fields) = value else {
         let message = format!("an event is an object, not {}", kind_of(&value));
         problems.add(RefusalKind::Invalid, None, message);

@@ -1,0 +1,128 @@
+use std::collections::BTreeMap;
+
+use model::ports::ProjectText;
+
+use super::{Feeds, lint};
+
+#[track_caller]
+fn check(files: &[(&str, &str)], feeds: &[&str], expected: &[&str]) {
+    let text = ProjectText {
+        files: files
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+            .collect::<BTreeMap<_, _>>(),
+        listing: Vec::new(),
+        commit: None,
+    };
+    let feeds = match feeds {
+        [] => Feeds::Any,
+        some => Feeds::Bound(some.iter().map(|feed| feed.parse().unwrap()).collect()),
+    };
+    let told: Vec<String> = lint(&text, &feeds)
+        .into_iter()
+        .map(|found| {
+            let hint = found.hint.unwrap_or_default();
+            format!(
+                "{}:{}:{} {}: {}; {hint}",
+                found.file, found.line, found.column, found.code, found.message
+            )
+        })
+        .collect();
+    assert_eq!(expected, told);
+}
+
+fn rule(name: &str, on: &str) -> String {
+    format!("rules:\n- name: {name}\n  on: {on}\n  run: {{playbook: x.yml}}\n")
+}
+
+#[test]
+fn names_that_differ_in_case_and_marks_only_are_similar() {
+    let (one, two) = (rule("sync-compose", "a"), rule("Sync_Compose", "a"));
+    let other = rule("sync-composes", "a");
+    check(
+        &[
+            ("rules/a.yml", &one),
+            ("rules/b.yml", &two),
+            ("rules/c.yml", &other),
+        ],
+        &[],
+        &[
+            "rules/b.yml:2:9 similar-name: `Sync_Compose` is easily taken for the rule `sync-compose`; \
+           `sync-compose` is at rules/a.yml:2; rename one of them",
+        ],
+    );
+}
+
+#[test]
+fn a_pattern_that_no_binding_meets_has_no_source() {
+    let bound = ["org.example.#", "*.news"];
+    for on in [
+        "org.example.x",
+        "org.#",
+        "#",
+        "'*.*'",
+        "a.news",
+        "[org.example]",
+    ] {
+        check(&[("rules/a.yml", &rule("r", on))], &bound, &[]);
+    }
+    check(
+        &[("rules/a.yml", &rule("r", "[org.example.x, org.exmaple.x]"))],
+        &bound,
+        &[
+            "rules/a.yml:3:23 no-source: no configured source delivers such topics; only HTTP can; \
+           the sources are bound to `org.example.#`, `*.news`",
+        ],
+    );
+    check(&[("rules/a.yml", &rule("r", "org.exmaple.x"))], &[], &[]);
+}
+
+#[test]
+fn what_rules_publish_is_delivered() {
+    let publishes = |topic: &str| {
+        format!(
+            "rules:\n- name: p\n  on: org.example.x\n  run: {{publish: {{topic: \"{topic}\"}}}}\n"
+        )
+    };
+    for topic in [
+        "com.example.done",
+        "com.{{ msg.a }}.{{ msg.b }}.done",
+        "{{ msg.a }}",
+        "com.x{{ msg.a }}",
+    ] {
+        let files = [
+            ("rules/a.yml", publishes(topic)),
+            ("rules/b.yml", rule("r", "com.#.done")),
+        ];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        check(&files, &["org.example.#"], &[]);
+    }
+}
+
+#[test]
+fn the_engine_has_only_its_own_topics() {
+    for on in [
+        "lariat.job.failed",
+        "lariat.#",
+        "lariat.job.*",
+        "lariat.*.held",
+    ] {
+        check(&[("rules/a.yml", &rule("r", on))], &["org.#"], &[]);
+    }
+    check(
+        &[("rules/a.yml", &rule("r", "lariat.job.faild"))],
+        &[],
+        &[
+            "rules/a.yml:3:7 no-source: the engine makes no such events; \
+           did you mean `lariat.job.failed`?",
+        ],
+    );
+    check(
+        &[("rules/a.yml", &rule("r", "lariat.jobs.#"))],
+        &[],
+        &[
+            "rules/a.yml:3:7 no-source: the engine makes no such events; \
+           the engine's topics are `lariat.job.STATE`",
+        ],
+    );
+}
