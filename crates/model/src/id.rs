@@ -107,6 +107,15 @@ checked_id! {
     SinkName, "a sink name", 64, "_-"
 }
 checked_id! {
+    /// Which token: 12 hexadecimal digits, part of its text.
+    TokenId, "a token id", 12, ""
+}
+checked_id! {
+    /// The name of a token, and of who asks with it: 1 to 64 of
+    /// `[A-Za-z0-9._@-]`.
+    TokenName, "a token name", 64, "._@-"
+}
+checked_id! {
     /// The content hash of a project's rules and listing, in lower-case hex.
     Revision, "a revision", 64, ""
 }

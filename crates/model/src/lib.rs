@@ -5,6 +5,7 @@
 //! knows no database, no socket, no clock and no child process.
 
 pub mod action;
+pub mod audit;
 pub mod clock;
 pub mod custody;
 pub mod diagnostic;
@@ -19,5 +20,6 @@ pub mod page;
 pub mod ports;
 pub mod route;
 pub mod suggest;
+pub mod token;
 pub mod topic;
 pub mod verdict;

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, error::Error, fmt, str::FromStr, sync::Arc, tim
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub mod access;
 pub mod custody;
 pub mod outbox;
 pub mod transport;

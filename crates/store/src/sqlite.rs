@@ -5,6 +5,7 @@
 //! and closes; what each port does is in the file of its noun.
 
 mod accept;
+mod audit;
 mod chain;
 mod claim;
 mod control;
@@ -28,6 +29,7 @@ mod scan;
 mod schema;
 mod state;
 mod status;
+mod tokens;
 mod writer;
 
 use std::{

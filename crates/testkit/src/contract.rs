@@ -13,6 +13,7 @@
 //! testkit::contract_suite!(fixture);
 //! ```
 
+pub mod access;
 pub mod build;
 pub mod control;
 pub mod custody;
@@ -36,7 +37,10 @@ use model::{
     page::{DeadQuery, EventQuery, JobQuery, Position},
     ports::{
         Accepted, Claimant, DeadLetter, DeadLetterDraft, DeadState, Fenced, History, Intake,
-        JobControl, JobQueue, Judged, Recovered, Upkeep, custody::JobCustody, outbox::Outbox,
+        JobControl, JobQueue, Judged, Recovered, Upkeep,
+        access::{Audit, Tokens},
+        custody::JobCustody,
+        outbox::Outbox,
     },
     verdict::{StoredVerdict, Verdict},
 };
@@ -56,6 +60,8 @@ pub struct Fixture {
     pub upkeep: Arc<dyn Upkeep>,
     pub custody: Arc<dyn JobCustody>,
     pub outbox: Arc<dyn Outbox>,
+    pub tokens: Arc<dyn Tokens>,
+    pub audit: Arc<dyn Audit>,
     /// The clock that the store was given: [`TestClock::by_hand`].
     pub clock: Arc<TestClock>,
     /// What must live as long as the store, such as its directory.
@@ -65,7 +71,16 @@ pub struct Fixture {
 impl Fixture {
     pub fn new<S>(store: Arc<S>, clock: Arc<TestClock>, guard: impl Any + Send + Sync) -> Self
     where
-        S: Intake + JobQueue + JobControl + History + Upkeep + JobCustody + Outbox + 'static,
+        S: Intake
+            + JobQueue
+            + JobControl
+            + History
+            + Upkeep
+            + JobCustody
+            + Outbox
+            + Tokens
+            + Audit
+            + 'static,
     {
         Self {
             intake: Arc::clone(&store) as Arc<dyn Intake>,
@@ -74,7 +89,9 @@ impl Fixture {
             history: Arc::clone(&store) as Arc<dyn History>,
             upkeep: Arc::clone(&store) as Arc<dyn Upkeep>,
             custody: Arc::clone(&store) as Arc<dyn JobCustody>,
-            outbox: store,
+            outbox: Arc::clone(&store) as Arc<dyn Outbox>,
+            tokens: Arc::clone(&store) as Arc<dyn Tokens>,
+            audit: store,
             clock,
             guard: Box::new(guard),
         }
@@ -327,6 +344,17 @@ macro_rules! contract_lines {
                 the_backlog_is_counted_for_each_sink
                 an_event_can_be_put_into_an_outbox_again
                 retention_keeps_what_a_sink_has_not_taken
+            }
+            access {
+                a_token_is_kept_as_a_hash_and_read_back
+                a_name_is_free_again_when_its_token_is_revoked
+                a_token_is_revoked_once
+                the_last_use_of_a_token_only_moves_forward
+                a_full_store_forgets_the_tokens_that_ended_first
+                what_is_done_to_tokens_is_in_the_audit
+                the_audit_is_filtered_and_paged
+                what_people_do_to_jobs_and_dead_letters_is_in_the_audit
+                what_changed_nothing_is_not_in_the_audit
             }
         }
     };

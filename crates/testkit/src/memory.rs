@@ -8,6 +8,7 @@
 //! or it was closed, the handle does nothing more; [`MemoryStore::reopened`]
 //! gives the next process the same state.
 
+mod access;
 mod control;
 mod custody;
 mod dump;

@@ -190,6 +190,8 @@ pub(crate) async fn serve_linked(
         upkeep: Arc::clone(&store) as _,
         custody: Arc::clone(&store) as _,
         outbox: Arc::clone(&store) as _,
+        tokens: Arc::clone(&store) as _,
+        audit: Arc::clone(&store) as _,
         sources: links.sources,
         sinks: links.sinks,
         routes: links.routes,

@@ -251,6 +251,8 @@ impl Fleet {
             })],
             custody: store.clone(),
             outbox: store.clone(),
+            tokens: store.clone(),
+            audit: store.clone(),
             sources: vec![Arc::new(source)],
             sinks: vec![sink.clone()],
             routes: options.routes.clone(),

@@ -352,6 +352,8 @@ fn parts(
         })],
         custody: store.clone(),
         outbox: store.clone(),
+        tokens: store.clone(),
+        audit: store.clone(),
         sources: Vec::new(),
         sinks: Vec::new(),
         routes: Vec::new(),

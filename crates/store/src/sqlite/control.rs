@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use model::{
+    audit::{AuditAction, AuditDraft},
     id::{JobId, Principal},
     job::{JobState, NextState},
     ports::Controlled,
@@ -9,7 +10,7 @@ use model::{
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{
-    dead,
+    audit, dead,
     failure::Failure,
     finish::{HEAD_COLUMNS, Head, settle},
     keys,
@@ -51,6 +52,8 @@ impl Write for Cancel {
                     .bind(job.seq)
                     .execute(&mut *tx.conn)
                     .await?;
+                let done = (&self.job, JobState::Running);
+                note(tx, AuditAction::JobCancel, done, &self.by).await?;
                 Ok(Controlled::Done(JobState::Running))
             }
             JobState::Waiting
@@ -60,6 +63,8 @@ impl Write for Cancel {
             | JobState::Held => {
                 let by = self.by.clone();
                 settle(tx, &job, &NextState::Cancelled { by }).await?;
+                let done = (&self.job, JobState::Cancelled);
+                note(tx, AuditAction::JobCancel, done, &self.by).await?;
                 Ok(Controlled::Done(JobState::Cancelled))
             }
         }
@@ -103,7 +108,23 @@ impl Write for Retry {
             tx.state.open_jobs += 1;
         }
         dead::close_of_job(tx, &job.id, &self.by).await?;
+        note(tx, AuditAction::JobRetry, (&job.id, next), &self.by).await?;
         tx.effects.wake = true;
         Ok(Controlled::Done(next))
     }
+}
+
+async fn note(
+    tx: &mut Tx<'_>,
+    action: AuditAction,
+    (job, state): (&JobId, JobState),
+    by: &Principal,
+) -> Result<(), Failure> {
+    let draft = AuditDraft {
+        by: by.clone(),
+        action,
+        target: job.to_string(),
+        detail: Some(format!("{state} now")),
+    };
+    audit::record(tx, &draft).await
 }

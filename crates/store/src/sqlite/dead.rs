@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{
+    audit::{AuditAction, AuditDraft},
     clock::Timestamp,
     id::{DeadLetterId, JobId, Principal},
     page::{DeadQuery, Page},
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
+    audit,
     failure::Failure,
     rows::{self, list, parse, time},
     scan::{Bind, Scan},
@@ -185,7 +187,21 @@ impl Write for Close {
         .bind(self.id.as_str().to_owned())
         .execute(&mut *tx.conn)
         .await?;
-        Ok(closed.rows_affected() > 0)
+        if closed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let action = match self.how {
+            DeadState::Discarded => AuditAction::DeadDiscard,
+            DeadState::Open | DeadState::Retried => AuditAction::DeadRetry,
+        };
+        let draft = AuditDraft {
+            by: self.by.clone(),
+            action,
+            target: self.id.to_string(),
+            detail: None,
+        };
+        audit::record(tx, &draft).await?;
+        Ok(true)
     }
 }
 

@@ -15,8 +15,9 @@ mod memory {
     crate::contract_suite!(fixture);
 }
 
-const PORTS: [&str; 3] = [
+const PORTS: [&str; 4] = [
     include_str!("../../../model/src/ports.rs"),
+    include_str!("../../../model/src/ports/access.rs"),
     include_str!("../../../model/src/ports/custody.rs"),
     include_str!("../../../model/src/ports/outbox.rs"),
 ];
@@ -53,6 +54,7 @@ fn every_function_of_the_suite_is_in_its_list() {
         ("upkeep", include_str!("upkeep.rs")),
         ("custody", include_str!("custody.rs")),
         ("outbox", include_str!("outbox.rs")),
+        ("access", include_str!("access.rs")),
     ];
     for (port, source) in sources {
         let written: BTreeSet<&str> = source

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use model::{
+    audit::{AuditAction, AuditDraft},
     id::{DeadLetterId, JobId, Principal},
     job::{JobState, NextState, Tries},
     ports::{Controlled, DeadLetterDraft, DeadState, JobControl, StoreError},
@@ -19,7 +20,7 @@ impl JobControl for MemoryStore {
             let Some(row) = state.job_mut(job) else {
                 return Ok(Controlled::NotFound);
             };
-            match row.state {
+            let answer = match row.state {
                 JobState::Succeeded
                 | JobState::Failed
                 | JobState::Cancelled
@@ -36,7 +37,11 @@ impl JobControl for MemoryStore {
                     state.settle(job, &NextState::Cancelled { by: by.clone() }, &now);
                     Controlled::Done(JobState::Cancelled)
                 }
+            };
+            if let Controlled::Done(was) = &answer {
+                state.record(done(AuditAction::JobCancel, job, was, by), now.wall);
             }
+            answer
         };
         self.shared.wake.notify_waiters();
         Ok(answer)
@@ -69,6 +74,7 @@ impl JobControl for MemoryStore {
             row.delivery = None;
             row.finished = None;
             state.close_dead_of(job, by, now.wall);
+            state.record(done(AuditAction::JobRetry, job, &next, by), now.wall);
             Controlled::Done(next)
         };
         self.shared.wake.notify_waiters();
@@ -92,6 +98,17 @@ impl JobControl for MemoryStore {
             (Some(letter), DeadState::Retried | DeadState::Discarded) => {
                 letter.state = how;
                 letter.closed = Some((now.wall, by.clone()));
+                let action = match how {
+                    DeadState::Discarded => AuditAction::DeadDiscard,
+                    DeadState::Open | DeadState::Retried => AuditAction::DeadRetry,
+                };
+                let entry = AuditDraft {
+                    by: by.clone(),
+                    action,
+                    target: id.to_string(),
+                    detail: None,
+                };
+                state.record(entry, now.wall);
                 Ok(true)
             }
             (Some(_) | None, _) => Ok(false),
@@ -102,5 +119,14 @@ impl JobControl for MemoryStore {
         self.enter().await?;
         let now = self.now();
         Ok(self.lock().keep_dead(letter, now.wall))
+    }
+}
+
+fn done(action: AuditAction, job: &JobId, state: &JobState, by: &Principal) -> AuditDraft {
+    AuditDraft {
+        by: by.clone(),
+        action,
+        target: job.to_string(),
+        detail: Some(format!("{state} now")),
     }
 }

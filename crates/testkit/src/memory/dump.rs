@@ -41,6 +41,9 @@ fn write_state(out: &mut String, state: &State) -> fmt::Result {
         dead,
         outbox,
         revisions,
+        // Of people, not of the engine.
+        tokens: _,
+        audit: _,
         accept_commits,
         accepted_events,
     } = state;

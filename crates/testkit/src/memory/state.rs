@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use model::{
+    audit::AuditEntry,
     clock::{BootTime, Timestamp},
     custody::Custody,
     event::Event,
@@ -14,7 +15,7 @@ use model::{
     id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName, SinkName},
     job::{Job, JobPlan, JobState, NextState, Outcome, StepEnd, Tries},
     json::ContentHash,
-    ports::{DeadKind, DeadLetter, DeadLetterDraft, DeadState, ProjectText},
+    ports::{DeadKind, DeadLetter, DeadLetterDraft, DeadState, ProjectText, access::KeptToken},
     verdict::{Decision, Firing, StoredVerdict, Verdict},
 };
 
@@ -39,6 +40,10 @@ pub(crate) struct State {
     pub(crate) dead: BTreeMap<i64, DeadLetter>,
     pub(crate) outbox: BTreeMap<i64, Place>,
     pub(crate) revisions: BTreeMap<String, ProjectText>,
+    pub(crate) tokens: BTreeMap<i64, KeptToken>,
+    pub(crate) audit: BTreeMap<i64, AuditEntry>,
+    /// Where the present boot lies; absent until it is asked for.
+    pub(crate) steady: Option<Steady>,
     pub(crate) accept_commits: u64,
     pub(crate) accepted_events: u64,
 }
