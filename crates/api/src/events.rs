@@ -32,9 +32,17 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 const LARGE: usize = 64 * 1024;
 
 pub(crate) async fn publish(app: Shared, uri: Uri, request: Request) -> Answer {
-    Params::new(&uri, &[], app.now()).finish()?;
-    let (form, received) = body::events(&app, request).await?;
-    let drafts = read(&app, form, received.bytes.clone()).await?;
+    let answer = accept(&app, &uri, request).await;
+    if let Err(problem) = &answer {
+        app.engine.meter().refused("api", problem.code.as_str());
+    }
+    answer
+}
+
+async fn accept(app: &App, uri: &Uri, request: Request) -> Answer {
+    Params::new(uri, &[], app.now()).finish()?;
+    let (form, received) = body::events(app, request).await?;
+    let drafts = read(app, form, received.bytes.clone()).await?;
     let events = app
         .engine
         .publish(drafts, "api")

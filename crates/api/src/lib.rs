@@ -15,6 +15,7 @@ mod events;
 mod gate;
 mod jobs;
 mod list;
+mod metrics;
 mod page;
 mod problem;
 mod query;

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    dead, events, gate, jobs, page,
+    dead, events, gate, jobs, metrics, page,
     problem::{Answer, Problem, ProblemCode},
     service,
 };
@@ -42,6 +42,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/status", get(service::status))
         .route("/api/v1/sources", get(service::sources))
         .route("/api/v1/sinks", get(service::sinks))
+        .route("/metrics", get(metrics::show))
         .route("/healthz/live", get(service::live))
         .route("/healthz/ready", get(service::ready))
         .route("/", get(page::home))

@@ -19,6 +19,7 @@ use model::{
     ports::{Fenced, StoreError},
 };
 use rules::{Prepared, RuleSet, StepScope};
+use tokio::time::Instant;
 
 use crate::{
     lease::{Hold, between},
@@ -26,7 +27,7 @@ use crate::{
     revisions::{self, RevisionError},
     shared::{Shared, is_transient},
     tasks::caught,
-    telemetry::{AttemptFinished, AttemptPanicked, LeaseLost, RecordFailed},
+    telemetry::{AttemptFinished, AttemptPanicked, JobStarted, LeaseLost, RecordFailed, StepEnded},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -107,6 +108,7 @@ impl Attempt {
 
     /// Runs the attempt to its end, whatever happens.
     pub(crate) async fn run(mut self) {
+        self.tell_start();
         self.shared
             .parts
             .faults
@@ -128,6 +130,21 @@ impl Attempt {
         }
     }
 
+    /// By the wall clock: it is for people, and nothing depends on it.
+    fn tell_start(&self) {
+        if self.hold.id().attempt > 1 {
+            return;
+        }
+        let now = self.shared.parts.clock.now();
+        let millis = now.as_millis() - self.event.accepted.as_millis();
+        JobStarted {
+            lease: self.hold.id(),
+            rule: &self.rule,
+            after: Duration::from_millis(u64::try_from(millis).unwrap_or(0)),
+        }
+        .emit(&self.shared.meter);
+    }
+
     async fn steps(&mut self) -> Ended {
         let rules = match self.rules().await {
             Ok(Some(rules)) => rules,
@@ -141,9 +158,19 @@ impl Attempt {
             if let Some(by) = self.hold.cancelled_by() {
                 return Ended::With(self.end(Outcome::Cancelled { by }));
             }
+            let started = Instant::now();
             let Some(end) = self.one_step(&rules).await else {
                 return Ended::Gone;
             };
+            if let Some(step) = self.plan.steps.get(self.step) {
+                StepEnded {
+                    lease: self.hold.id(),
+                    kind: step.kind,
+                    outcome: &end.outcome,
+                    took: started.elapsed(),
+                }
+                .emit(&self.shared.meter);
+            }
             self.shared
                 .parts
                 .faults
@@ -332,7 +359,7 @@ impl Attempt {
             next: &next,
             took: between(&begun, &shared.parts.clock.boot()),
         }
-        .emit();
+        .emit(&shared.meter);
     }
 
     /// What becomes of the job. The store heeds a cancel that has not come

@@ -6,7 +6,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use model::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     diagnostic::Diagnostic,
     event::EventDraft,
     fault::Faults,
@@ -14,7 +14,6 @@ use model::{
     ports::{
         AcceptError, Accepted, Action, Controlled, DeadState, History, Intake, JobControl,
         JobQueue, ProjectSource, StoreError, Upkeep,
-        access::{Audit, Tokens},
         custody::JobCustody,
         outbox::Outbox,
         transport::{Sink, Source},
@@ -25,7 +24,9 @@ use model::{
 use rules::{Checked, RuleSet};
 
 use crate::{
-    control, dead, explain, intake, lease, outbox, recovery, reload, retention,
+    control, dead, explain, intake, lease,
+    meter::Meter,
+    outbox, recovery, reload, retention,
     settings::Settings,
     shared::Shared,
     shutdown, source,
@@ -47,8 +48,6 @@ pub struct EngineParts {
     pub outbox: Arc<dyn Outbox>,
     pub sources: Vec<Arc<dyn Source>>,
     pub sinks: Vec<Arc<dyn Sink>>,
-    pub tokens: Arc<dyn Tokens>,
-    pub audit: Arc<dyn Audit>,
     pub routes: Vec<Route>,
     pub project: Arc<dyn ProjectSource>,
     pub project_dir: PathBuf,
@@ -230,14 +229,25 @@ impl Engine {
 
     pub async fn status(&self) -> Result<Status, StoreError> {
         status::status(&self.shared).await
-    pub fn tokens(&self) -> &Arc<dyn Tokens> {
-        &self.shared.parts.tokens
     }
 
-    pub fn audit(&self) -> &Arc<dyn Audit> {
-        &self.shared.parts.audit
+    /// What is counted and measured, in the text format of OpenMetrics without
+    /// its end mark. Answers when the store does not.
+    pub async fn metrics(&self) -> String {
+        let shared = &self.shared;
+        let status = shared.scraped.status(shared).await;
+        let now = shared.parts.clock.now();
+        shared.meter.text(status.as_ref(), now)
     }
 
+    /// When the engine, and for people the process, started.
+    pub fn started(&self) -> Timestamp {
+        self.shared.started
+    }
+
+    /// For what is counted outside the engine, by its meter.
+    pub fn meter(&self) -> &Meter {
+        &self.shared.meter
     }
 
     /// How each source stands.

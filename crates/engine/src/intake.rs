@@ -16,11 +16,12 @@ use model::{
     route::{Route, sinks_for},
 };
 use rules::RuleSet;
+use tokio::time::Instant;
 
 use crate::{
     shared::Shared,
     tasks,
-    telemetry::{EventsAccepted, JudgingPanicked},
+    telemetry::{EventsAccepted, JudgingPanicked, Offered},
 };
 
 /// Batches above this are judged on the pool for long computations, so that
@@ -90,17 +91,17 @@ pub(crate) async fn commit(
     shared: &Shared,
     judged: Vec<Judged>,
 ) -> Result<Vec<Accepted>, AcceptError> {
-    let started = shared.parts.clock.boot();
+    let offered: Vec<Offered> = judged.iter().map(Offered::new).collect();
+    let started = Instant::now();
     let accepted = shared.parts.intake.accept(judged).await?;
+    let took = started.elapsed();
     shared.live.committed();
-    let made = accepted.iter().filter(|one| !one.duplicate);
     EventsAccepted {
-        events: accepted.len(),
-        duplicates: accepted.iter().filter(|one| one.duplicate).count(),
-        jobs: made.map(|one| one.jobs.len()).sum(),
-        took: crate::lease::between(&started, &shared.parts.clock.boot()),
+        offered: &offered,
+        accepted: &accepted,
+        took,
     }
-    .emit();
+    .emit(&shared.meter);
     Ok(accepted)
 }
 

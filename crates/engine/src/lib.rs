@@ -17,6 +17,7 @@ mod engine;
 mod explain;
 mod intake;
 mod lease;
+mod meter;
 mod outbox;
 mod output;
 mod recovery;
@@ -34,6 +35,7 @@ mod telemetry;
 mod worker;
 
 pub use engine::{DeadRetry, Engine, EngineParts, NotReady, ReloadError, Reloaded, StartError};
+pub use meter::Meter;
 pub use settings::{Retention, Settings};
 pub use status::{BacklogReport, SinkReport, SourceReport, Status, StoreReport, WorkerReport};
 pub use stream::{

@@ -167,7 +167,7 @@ impl Sender {
                 sink: name,
                 events: sent.taken.len(),
             }
-            .emit();
+            .emit(&shared.meter);
         }
         for (seq, event, error) in &sent.given_up {
             RouteGaveUp {
@@ -175,7 +175,7 @@ impl Sender {
                 event,
                 error,
             }
-            .emit();
+            .emit(&shared.meter);
             outbox.give_up(name, *seq, &error.to_string()).await?;
         }
         let has_progress = !sent.taken.is_empty() || !sent.given_up.is_empty();

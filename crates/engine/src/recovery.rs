@@ -22,7 +22,7 @@ pub(crate) async fn recover(shared: &Shared) -> Result<usize, StoreError> {
     loop {
         let recovered = shared.parts.queue.recover(STEP, rand::random()).await?;
         for one in &recovered {
-            JobRecovered(one).emit();
+            JobRecovered(one).emit(&shared.meter);
             // Our own, after this process slept through its lease.
             shared.held.lose(&one.lease);
         }

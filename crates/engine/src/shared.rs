@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use crate::{
     engine::EngineParts,
     lease::Held,
+    meter::{Cache, Meter},
     outbox::Sender,
     revisions::Revisions,
     source::{self, Feed},
@@ -41,6 +42,9 @@ pub(crate) struct Shared {
     /// The jobs that run here.
     pub(crate) held: Arc<Held>,
     pub(crate) tasks: Tasks,
+    pub(crate) meter: Meter,
+    /// For gauges.
+    pub(crate) scraped: Cache,
     pub(crate) routes: Arc<[Route]>,
     pub(crate) feeds: Vec<Arc<Feed>>,
     pub(crate) senders: Vec<Arc<Sender>>,
@@ -76,6 +80,8 @@ impl Shared {
             revisions: Revisions::default(),
             held: Arc::default(),
             tasks: Tasks::default(),
+            meter: Meter::default(),
+            scraped: Cache::default(),
             phase: watch::Sender::new(Phase::Serving),
             reloading: Mutex::new(()),
             recover_now: Notify::new(),
@@ -84,6 +90,12 @@ impl Shared {
             followers: Arc::default(),
             started,
         };
+        for feed in &shared.feeds {
+            shared.meter.source(feed.source.name().as_str());
+        }
+        for sender in &shared.senders {
+            shared.meter.sink(sender.sink.name());
+        }
         (shared, starts)
     }
 

@@ -3,16 +3,21 @@
 //! nothing of a payload is ever in here: ids, names of rules, words of our
 //! own, durations.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use model::{
+    event::Event,
     id::{EventId, JobId, LeaseId, Revision, RuleName},
-    job::{NextState, Outcome},
-    ports::{Pruned, Recovered, StoreError},
+    job::{NextState, Outcome, StepKind},
+    ports::{Accepted, Judged, Pruned, Recovered, StoreError},
+    verdict::{Firing, Verdict},
 };
 use tracing::{debug, error, info, warn};
 
-use crate::tasks::{Panicked, Task};
+use crate::{
+    meter::Meter,
+    tasks::{Panicked, Task},
+};
 
 /// Text from outside, fit for one line of a log.
 pub(crate) struct Clean<'a>(pub(crate) &'a str);
@@ -72,23 +77,129 @@ impl TaskPanicked {
     }
 }
 
+/// What is counted of an event that a store is handed.
+pub(crate) struct Offered {
+    event: Arc<Event>,
+    fires: usize,
+    /// What the rules alone decided.
+    decided: [(Verdict, usize); 3],
+}
+
+impl Offered {
+    pub(crate) fn new(judged: &Judged) -> Self {
+        let (mut fires, mut suppressed, mut shadow, mut error) = (0, 0, 0, 0);
+        for decision in &judged.decisions {
+            match decision.firing {
+                Firing::Fire(_) => fires += 1,
+                Firing::Suppress { .. } => suppressed += 1,
+                Firing::Shadow { .. } => shadow += 1,
+                Firing::Error { .. } => error += 1,
+            }
+        }
+        Self {
+            event: Arc::clone(&judged.event),
+            fires,
+            decided: [
+                (Verdict::Suppressed, suppressed),
+                (Verdict::Shadow, shadow),
+                (Verdict::Error, error),
+            ],
+        }
+    }
+}
+
 /// A batch was committed.
-pub(crate) struct EventsAccepted {
-    pub(crate) events: usize,
-    pub(crate) duplicates: usize,
-    pub(crate) jobs: usize,
+pub(crate) struct EventsAccepted<'a> {
+    pub(crate) offered: &'a [Offered],
+    /// In the same order.
+    pub(crate) accepted: &'a [Accepted],
     pub(crate) took: Duration,
 }
 
-impl EventsAccepted {
-    pub(crate) fn emit(&self) {
+impl EventsAccepted<'_> {
+    pub(crate) fn emit(&self, meter: &Meter) {
+        let made = self.accepted.iter().filter(|one| !one.duplicate);
         debug!(
-            events = self.events,
-            duplicates = self.duplicates,
-            jobs = self.jobs,
+            events = self.accepted.len(),
+            duplicates = self.accepted.iter().filter(|one| one.duplicate).count(),
+            jobs = made.map(|one| one.jobs.len()).sum::<usize>(),
             duration_ms = millis(self.took),
             "accepted events"
         );
+        meter.committed(self.took);
+        let mut sources: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for (offered, accepted) in self.offered.iter().zip(self.accepted) {
+            let (events, duplicates) = sources.entry(&offered.event.source).or_default();
+            if accepted.duplicate {
+                *duplicates += 1;
+            } else {
+                *events += 1;
+            }
+            offered.count(accepted, meter);
+        }
+        for (source, (events, duplicates)) in sources {
+            meter.accepted(source, events, duplicates);
+        }
+    }
+}
+
+impl Offered {
+    /// Counts the verdicts. What fires and made no job was held back for what
+    /// other events did.
+    fn count(&self, accepted: &Accepted, meter: &Meter) {
+        let jobs = accepted.jobs.len();
+        if accepted.duplicate {
+            meter.verdict(Verdict::Duplicate, jobs);
+            return;
+        }
+        let held_back = self.fires.saturating_sub(jobs);
+        let others = [(Verdict::Fired, jobs), (Verdict::Suppressed, held_back)];
+        for (verdict, times) in self.decided.into_iter().chain(others) {
+            if times > 0 {
+                meter.verdict(verdict, times);
+            }
+        }
+    }
+}
+
+/// The first attempt of a job begins.
+pub(crate) struct JobStarted<'a> {
+    pub(crate) lease: &'a LeaseId,
+    pub(crate) rule: &'a RuleName,
+    /// Since its event was accepted.
+    pub(crate) after: Duration,
+}
+
+impl JobStarted<'_> {
+    pub(crate) fn emit(&self, meter: &Meter) {
+        let LeaseId { job, attempt } = self.lease;
+        debug!(
+            job.id = %job, job.rule = %self.rule, attempt,
+            delay_ms = millis(self.after),
+            "job `{job}` starts"
+        );
+        meter.started(self.after);
+    }
+}
+
+/// A step ended, however it did.
+pub(crate) struct StepEnded<'a> {
+    pub(crate) lease: &'a LeaseId,
+    pub(crate) kind: StepKind,
+    pub(crate) outcome: &'a Outcome,
+    pub(crate) took: Duration,
+}
+
+impl StepEnded<'_> {
+    pub(crate) fn emit(&self, meter: &Meter) {
+        let LeaseId { job, attempt } = self.lease;
+        let (step, outcome) = (self.kind.as_str(), self.outcome.as_str());
+        debug!(
+            job.id = %job, attempt, step, outcome,
+            duration_ms = millis(self.took),
+            "a {step} step of job `{job}` {outcome}"
+        );
+        meter.step(self.kind, self.took);
     }
 }
 
@@ -102,7 +213,9 @@ pub(crate) struct AttemptFinished<'a> {
 }
 
 impl AttemptFinished<'_> {
-    pub(crate) fn emit(&self) {
+    pub(crate) fn emit(&self, meter: &Meter) {
+        meter.attempt(self.rule, self.outcome, self.took);
+        count_end(self.rule, self.next, meter);
         let LeaseId { job, attempt } = self.lease;
         let (rule, outcome) = (self.rule, self.outcome.as_str());
         let duration_ms = millis(self.took);
@@ -125,6 +238,13 @@ impl AttemptFinished<'_> {
                 );
             }
         }
+    }
+}
+
+/// A job that is tried again has not ended.
+fn count_end(rule: &RuleName, next: &NextState, meter: &Meter) {
+    if !matches!(next, NextState::Retrying { .. }) {
+        meter.ended(rule, next.state().as_str());
     }
 }
 
@@ -204,7 +324,7 @@ impl StoreFailed<'_> {
 pub(crate) struct JobRecovered<'a>(pub(crate) &'a Recovered);
 
 impl JobRecovered<'_> {
-    pub(crate) fn emit(&self) {
+    pub(crate) fn emit(&self, meter: &Meter) {
         let Recovered {
             lease: LeaseId { job, attempt },
             worker,
@@ -216,6 +336,8 @@ impl JobRecovered<'_> {
             job.id = %job, job.rule = %rule, attempt, %worker, %state,
             "job `{job}` lost its worker and is {state} now"
         );
+        meter.lease_lost();
+        count_end(rule, next, meter);
     }
 }
 

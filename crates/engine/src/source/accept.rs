@@ -140,7 +140,7 @@ async fn keep(shared: &Shared, feed: &Feed, draft: DeadLetterDraft) -> bool {
                     letter: &letter,
                     cause: &draft.cause,
                 }
-                .emit();
+                .emit(&shared.meter);
                 return true;
             }
             Err(error) => {

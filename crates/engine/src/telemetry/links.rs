@@ -8,6 +8,7 @@ use model::{
 use tracing::{debug, error, info, warn};
 
 use super::{Chain, Clean};
+use crate::meter::Meter;
 
 /// A connection of a source is gone.
 pub(crate) struct ConnectionLost<'a> {
@@ -49,8 +50,9 @@ pub(crate) struct UndecodableKept<'a> {
 }
 
 impl UndecodableKept<'_> {
-    pub(crate) fn emit(&self) {
+    pub(crate) fn emit(&self, meter: &Meter) {
         let Self { source, letter, .. } = self;
+        meter.refused(source.as_str(), "undecodable");
         warn!(
             %source, dead_letter.id = %letter, cause = %Clean(self.cause),
             "source `{source}` delivered what is not an event, kept as dead letter `{letter}`"
@@ -191,8 +193,9 @@ pub(crate) struct RouteSent<'a> {
 }
 
 impl RouteSent<'_> {
-    pub(crate) fn emit(&self) {
+    pub(crate) fn emit(&self, meter: &Meter) {
         let Self { sink, events } = self;
+        meter.sent(sink, *events);
         debug!(%sink, events, "sink `{sink}` took {events} events");
     }
 }
@@ -227,8 +230,9 @@ pub(crate) struct RouteGaveUp<'a> {
 }
 
 impl RouteGaveUp<'_> {
-    pub(crate) fn emit(&self) {
+    pub(crate) fn emit(&self, meter: &Meter) {
         let Self { sink, event, .. } = self;
+        meter.given_up(sink, 1);
         error!(
             %sink, event.id = %event, error = %Chain(self.error),
             "event `{event}` cannot be sent to `{sink}`, it is a dead letter"
