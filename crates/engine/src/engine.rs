@@ -14,6 +14,7 @@ use model::{
     ports::{
         AcceptError, Accepted, Action, Controlled, DeadState, History, Intake, JobControl,
         JobQueue, ProjectSource, StoreError, Upkeep,
+        access::{Audit, Tokens},
         custody::JobCustody,
         outbox::Outbox,
         transport::{Sink, Source},
@@ -48,6 +49,8 @@ pub struct EngineParts {
     pub outbox: Arc<dyn Outbox>,
     pub sources: Vec<Arc<dyn Source>>,
     pub sinks: Vec<Arc<dyn Sink>>,
+    pub tokens: Arc<dyn Tokens>,
+    pub audit: Arc<dyn Audit>,
     pub routes: Vec<Route>,
     pub project: Arc<dyn ProjectSource>,
     pub project_dir: PathBuf,
@@ -229,6 +232,14 @@ impl Engine {
 
     pub async fn status(&self) -> Result<Status, StoreError> {
         status::status(&self.shared).await
+    pub fn tokens(&self) -> &Arc<dyn Tokens> {
+        &self.shared.parts.tokens
+    }
+
+    pub fn audit(&self) -> &Arc<dyn Audit> {
+        &self.shared.parts.audit
+    }
+
     }
 
     /// What is counted and measured, in the text format of OpenMetrics without
