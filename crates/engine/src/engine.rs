@@ -47,10 +47,10 @@ pub struct EngineParts {
     pub actions: Vec<Arc<dyn Action>>,
     pub custody: Arc<dyn JobCustody>,
     pub outbox: Arc<dyn Outbox>,
-    pub sources: Vec<Arc<dyn Source>>,
-    pub sinks: Vec<Arc<dyn Sink>>,
     pub tokens: Arc<dyn Tokens>,
     pub audit: Arc<dyn Audit>,
+    pub sources: Vec<Arc<dyn Source>>,
+    pub sinks: Vec<Arc<dyn Sink>>,
     pub routes: Vec<Route>,
     pub project: Arc<dyn ProjectSource>,
     pub project_dir: PathBuf,
@@ -230,8 +230,6 @@ impl Engine {
         &self.shared.parts.history
     }
 
-    pub async fn status(&self) -> Result<Status, StoreError> {
-        status::status(&self.shared).await
     pub fn tokens(&self) -> &Arc<dyn Tokens> {
         &self.shared.parts.tokens
     }
@@ -240,6 +238,8 @@ impl Engine {
         &self.shared.parts.audit
     }
 
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        status::status(&self.shared).await
     }
 
     /// What is counted and measured, in the text format of OpenMetrics without
