@@ -18,10 +18,13 @@
 mod convert;
 mod eval;
 mod math;
+mod needs;
 mod parse;
 mod print;
 pub(crate) mod tree;
 mod truth;
+
+use std::sync::OnceLock;
 
 use model::{
     event::Event,
@@ -32,6 +35,7 @@ use model::{
 
 pub(crate) use convert::{Converter, Names};
 pub(crate) use eval::Machine;
+pub(crate) use needs::{Fact, Is, Need};
 pub(crate) use parse::{Place, explain, look_over};
 use tree::Expr;
 
@@ -103,48 +107,90 @@ impl ExprError {
     }
 }
 
-/// A parsed condition.
-#[derive(Debug, Clone, PartialEq)]
+/// A condition that was parsed without an error.
+#[derive(Debug, Clone)]
 pub struct Condition {
-    expr: Expr,
+    text: Box<str>,
+    /// Absent while nobody asks: most of many conditions are never evaluated,
+    /// and a tree takes ten times the memory of its text.
+    tree: OnceLock<Box<Expr>>,
+    needs: Vec<Need>,
 }
 
 impl Condition {
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        parse::condition(text).map(|expr| Self { expr })
+        let tree = parse::condition(text)?;
+        Ok(Self {
+            text: text.into(),
+            needs: needs::needs(&tree),
+            tree: OnceLock::from(Box::new(tree)),
+        })
+    }
+
+    /// The same without its tree, which comes again with the first question.
+    #[must_use]
+    pub(crate) fn folded(self) -> Self {
+        Self {
+            tree: OnceLock::new(),
+            ..self
+        }
+    }
+
+    /// What an event must say for the condition to be true; asked once.
+    pub(crate) fn take_needs(&mut self) -> Vec<Need> {
+        std::mem::take(&mut self.needs)
+    }
+
+    fn tree(&self) -> &Expr {
+        self.tree.get_or_init(|| {
+            let tree = parse::condition(&self.text);
+            Box::new(tree.expect("a text that was parsed once can be parsed again"))
+        })
+    }
+
+    /// The condition as it is written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The hot path: no trace, stops as soon as the answer is certain.
     pub fn holds(&self, scope: &Scope<'_>) -> Truth {
-        truth::holds(&self.expr, Some(*scope))
+        truth::holds(self.tree(), Some(*scope))
     }
 
     /// The answer with every sub-condition, the whole first, then its parts.
     pub fn trace(&self, scope: &Scope<'_>) -> (Truth, Vec<Trace>) {
         let mut traces = Vec::new();
-        let truth = truth::trace(&self.expr, Some(*scope), 0, &mut traces);
+        let truth = truth::trace(self.tree(), Some(*scope), 0, &mut traces);
         (truth, traces)
     }
 
     /// The answer of a condition that uses no name at all.
     pub fn constant(&self) -> Option<Truth> {
-        if self.expr.uses(&|_| true) {
+        if self.tree().uses(&|_| true) {
             return None;
         }
-        Some(truth::holds(&self.expr, None))
+        Some(truth::holds(self.tree(), None))
     }
 
     /// The names used, such as `event.body.status`, each once.
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        self.expr.collect_paths(&mut paths);
+        self.tree().collect_paths(&mut paths);
         paths
+    }
+}
+
+/// Conditions are the same when they mean the same, however they are spaced.
+impl PartialEq for Condition {
+    fn eq(&self, other: &Self) -> bool {
+        self.tree() == other.tree()
     }
 }
 
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.expr.fmt(f)
+        self.tree().fmt(f)
     }
 }
 

@@ -1,177 +1,75 @@
-//! Finds the rules whose patterns match a topic without looking at the others.
+//! Finds the rules that an event can make fire, without looking at the others.
 //!
-//! Patterns are a trie over words. A topic is followed through it as a set of
-//! states, so that the cost is bounded by states times words however many `#`
-//! there are. It answers exactly what `TopicPattern::matches` answers.
+//! First by topic, then among the rules whose pattern matches by what their
+//! conditions need of the content. What is found may still not hold, so the
+//! caller evaluates it; what is not found cannot hold.
 
-use std::collections::HashMap;
+mod contents;
+mod topics;
 
-use model::topic::{PatternWord, Topic, TopicPattern};
+use model::{event::Event, topic::TopicPattern};
 
-const ROOT: u32 = 0;
-const NONE: u32 = u32::MAX;
+use self::{
+    contents::{Bucket, Member},
+    topics::Topics,
+};
+use crate::expr::Need;
 
+/// What the index is to know of a rule.
 #[derive(Debug)]
-struct State {
-    /// Where `*` leads.
-    one: u32,
-    /// Where `#` leads.
-    any: u32,
-    /// Whether this state stands for a `#` and stays where it is on any word.
-    is_any: bool,
-    /// What matches a topic that ends here.
-    items: Vec<u32>,
+pub(crate) struct Entry<'r> {
+    /// Ascending from entry to entry.
+    pub(crate) number: u32,
+    pub(crate) on: &'r [TopicPattern],
+    /// Each of these must hold.
+    pub(crate) needs: Vec<Need>,
 }
 
-impl State {
-    fn new(is_any: bool) -> Self {
-        Self {
-            one: NONE,
-            any: NONE,
-            is_any,
-            items: Vec::new(),
-        }
-    }
-}
-
-/// Topic patterns, each with a number.
 #[derive(Debug)]
 pub(crate) struct Index {
-    words: HashMap<Box<str>, u32>,
-    edges: HashMap<(u32, u32), u32>,
-    states: Vec<State>,
+    topics: Topics,
+    /// By the state of the topic, ascending.
+    buckets: Vec<(u32, Bucket)>,
 }
 
 impl Index {
-    pub(crate) fn new() -> Self {
-        Self {
-            words: HashMap::new(),
-            edges: HashMap::new(),
-            states: vec![State::new(false)],
-        }
-    }
-
-    pub(crate) fn insert(&mut self, pattern: &TopicPattern, item: u32) {
-        let mut at = ROOT;
-        for word in pattern.words() {
-            at = match word {
-                PatternWord::Literal(word) => self.literal(at, word),
-                PatternWord::One => match self.state(at).one {
-                    NONE => {
-                        let next = self.add(State::new(false));
-                        self.state_mut(at).one = next;
-                        next
-                    }
-                    next => next,
-                },
-                // `#.#` means `#`.
-                PatternWord::Any if self.state(at).is_any => at,
-                PatternWord::Any => match self.state(at).any {
-                    NONE => {
-                        let next = self.add(State::new(true));
-                        self.state_mut(at).any = next;
-                        next
-                    }
-                    next => next,
-                },
-            };
-        }
-        let items = &mut self.state_mut(at).items;
-        if items.last() != Some(&item) {
-            items.push(item);
-        }
-    }
-
-    /// The numbers of all patterns that match, each once, ascending.
-    pub(crate) fn find(&self, topic: &Topic) -> Vec<u32> {
-        let mut states = vec![ROOT];
-        // The engine's own topics are reached by their literal word only.
-        let mut is_closed = topic.is_reserved();
-        if !is_closed {
-            self.close(&mut states);
-        }
-        let mut next = Vec::new();
-        for word in topic.words() {
-            let word = self.words.get(word).copied();
-            for at in states.drain(..) {
-                let state = self.state(at);
-                if let Some(target) = word.and_then(|word| self.edges.get(&(at, word))) {
-                    next.push(*target);
-                }
-                if is_closed {
-                    continue;
-                }
-                if state.one != NONE {
-                    next.push(state.one);
-                }
-                if state.is_any {
-                    next.push(at);
-                }
-            }
-            is_closed = false;
-            self.close(&mut next);
-            std::mem::swap(&mut states, &mut next);
-            if states.is_empty() {
-                break;
+    pub(crate) fn new(entries: &[Entry<'_>]) -> Self {
+        let mut topics = Topics::new();
+        let mut members = Vec::with_capacity(entries.len());
+        for entry in entries {
+            for pattern in entry.on {
+                members.push((topics.insert(pattern), entry));
             }
         }
-        let mut found: Vec<u32> = states
-            .iter()
-            .flat_map(|at| self.state(*at).items.iter().copied())
+        members.sort_by_key(|(state, entry)| (*state, entry.number));
+        members.dedup_by_key(|(state, entry)| (*state, entry.number));
+        let buckets = members
+            .chunk_by(|left, right| left.0 == right.0)
+            .filter_map(|same| {
+                let (state, _) = *same.first()?;
+                let members = same.iter().map(|(_, entry)| Member::new(entry)).collect();
+                Some((state, Bucket::new(members)))
+            })
             .collect();
+        Self { topics, buckets }
+    }
+
+    /// The numbers of all rules that the event can make fire, each once,
+    /// ascending.
+    pub(crate) fn find(&self, event: &Event) -> Vec<u32> {
+        let mut found = Vec::new();
+        for state in self.topics.find(&event.topic) {
+            let at = self
+                .buckets
+                .binary_search_by_key(&state, |(state, _)| *state);
+            if let Some((_, bucket)) = at.ok().and_then(|at| self.buckets.get(at)) {
+                bucket.find(event, &mut found);
+            }
+        }
         found.sort_unstable();
         found.dedup();
         found
     }
-
-    /// Adds what is reached without a word, and removes repetitions.
-    fn close(&self, states: &mut Vec<u32>) {
-        let mut index = 0;
-        while let Some(at) = states.get(index) {
-            let any = self.state(*at).any;
-            if any != NONE {
-                states.push(any);
-            }
-            index += 1;
-        }
-        states.sort_unstable();
-        states.dedup();
-    }
-
-    fn literal(&mut self, at: u32, word: &str) -> u32 {
-        let word = match self.words.get(word) {
-            Some(number) => *number,
-            None => {
-                let number = small(self.words.len());
-                self.words.insert(word.into(), number);
-                number
-            }
-        };
-        if let Some(next) = self.edges.get(&(at, word)) {
-            return *next;
-        }
-        let next = self.add(State::new(false));
-        self.edges.insert((at, word), next);
-        next
-    }
-
-    fn add(&mut self, state: State) -> u32 {
-        self.states.push(state);
-        small(self.states.len() - 1)
-    }
-
-    fn state(&self, at: u32) -> &State {
-        &self.states[at as usize]
-    }
-
-    fn state_mut(&mut self, at: u32) -> &mut State {
-        &mut self.states[at as usize]
-    }
-}
-
-/// Rule files are far too small for four thousand million words.
-fn small(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or(NONE - 1)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use model::{
 pub(crate) use read::{Known, read_rules};
 
 use crate::{
-    expr::{Condition, Scope},
+    expr::{Condition, Need, Scope},
     listing::Listing,
     step::{Field, NoCall, Prepared, Rehearsed, RenderError, Renderer, Step, StepScope},
     suggest,
@@ -121,6 +121,12 @@ impl Rule {
     /// Whether one of the patterns matches the topic.
     pub(crate) fn is_about(&self, event: &Event) -> bool {
         self.on.iter().any(|pattern| pattern.matches(&event.topic))
+    }
+
+    /// What an event must say for the condition to be true; asked once.
+    pub(crate) fn take_needs(&mut self) -> Vec<Need> {
+        let conditions = self.conditions.iter_mut();
+        conditions.flat_map(Condition::take_needs).collect()
     }
 
     /// Whether the condition is true. Stops at the first that is not.

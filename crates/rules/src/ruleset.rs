@@ -1,4 +1,5 @@
-//! All rules of a project at one moment: checked together, indexed by topic.
+//! All rules of a project at one moment: checked together, indexed by topic and
+//! content.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,7 +17,8 @@ use model::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    index::Index,
+    expr::Need,
+    index::{Entry, Index},
     listing::Listing,
     rule::{Known, Mode, Rule, read_rules},
     yaml::{Reader, shorten},
@@ -81,17 +83,24 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    fn new(text: Arc<ProjectText>, rules: Vec<Rule>) -> Self {
-        let mut index = Index::new();
-        let mut names = HashMap::with_capacity(rules.len());
-        for (number, (position, rule)) in (0_u32..).zip(rules.iter().enumerate()) {
-            names.insert(rule.name().clone(), position);
-            if rule.mode() == Mode::Live {
-                for pattern in rule.on() {
-                    index.insert(pattern, number);
-                }
-            }
-        }
+    fn new(text: Arc<ProjectText>, mut rules: Vec<Rule>) -> Self {
+        let needs: Vec<Vec<Need>> = rules.iter_mut().map(Rule::take_needs).collect();
+        let entries: Vec<Entry<'_>> = (0_u32..)
+            .zip(rules.iter().zip(needs))
+            .filter(|(_, (rule, _))| rule.mode() == Mode::Live)
+            .map(|(number, (rule, needs))| Entry {
+                number,
+                on: rule.on(),
+                needs,
+            })
+            .collect();
+        let index = Index::new(&entries);
+        drop(entries);
+        let names = rules
+            .iter()
+            .enumerate()
+            .map(|(position, rule)| (rule.name().clone(), position))
+            .collect();
         Self {
             revision: revision(&text),
             text,
@@ -110,10 +119,15 @@ impl RuleSet {
         &self.text
     }
 
+    #[cfg(test)]
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
     /// What the rules that match decide, in rule order.
     pub fn judge(&self, event: &Event) -> Vec<Decision> {
         self.index
-            .find(&event.topic)
+            .find(event)
             .into_iter()
             .filter_map(|number| self.rules.get(usize::try_from(number).ok()?))
             .filter(|rule| rule.holds(event))

@@ -7,6 +7,7 @@
 //! string.
 
 mod compare;
+mod hash;
 mod number;
 
 use std::{borrow::Cow, cell::Cell, fmt, ops::Deref, rc::Rc};
@@ -19,6 +20,7 @@ use model::{
 use serde_json::Value;
 
 pub(crate) use compare::{contains, equal, order};
+pub(crate) use hash::{beginning_hasher, equal_hash, fact_id};
 pub(crate) use number::{Num, Operand};
 
 use crate::expr::tree::Expr;

@@ -279,7 +279,7 @@ fn read_condition<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<(&'n st
         );
         return None;
     }
-    Some((text, condition))
+    Some((text, condition.folded()))
 }
 
 fn constant(reader: &mut Reader<'_>, node: &Node) {

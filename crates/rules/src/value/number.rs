@@ -4,7 +4,13 @@
 //! what does not fit is refused, never rounded. What has a fraction or an
 //! exponent is computed with as a double.
 
-use std::{cmp::Ordering, fmt, rc::Rc};
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    fmt,
+    hash::{Hash as _, Hasher},
+    rc::Rc,
+};
 
 use serde_json::Number;
 
@@ -137,6 +143,25 @@ impl<'a> Num<'a> {
     }
 }
 
+impl Num<'_> {
+    /// Equal for numbers that [`Self::order`] finds equal.
+    pub(crate) fn hash_value(&self, hasher: &mut impl Hasher) {
+        let text = match (self.as_int(), self.text()) {
+            (Some(int), _) => return int.hash(hasher),
+            (None, Some(text)) => Cow::Borrowed(text),
+            (None, None) => Cow::Owned(self.to_string()),
+        };
+        let decimal = Decimal::parse(&text);
+        match decimal.as_int() {
+            Some(int) => int.hash(hasher),
+            None => {
+                (decimal.is_negative, decimal.magnitude).hash(hasher);
+                decimal.digits.hash(hasher);
+            }
+        }
+    }
+}
+
 impl fmt::Display for Num<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -157,6 +182,9 @@ struct Decimal {
 
 /// Exponents beyond this are taken for this; nobody means them.
 const LARGEST_EXPONENT: i64 = 1_000_000_000_000_000;
+
+/// Decimal digits of the largest integer of 128 bits.
+const MOST_DIGITS: usize = 39;
 
 impl Decimal {
     /// Reads the text of a JSON number.
@@ -183,6 +211,23 @@ impl Decimal {
             digits,
             magnitude,
         }
+    }
+
+    /// The integer when it is one and fits, as [`Num::as_int`] reads it from the
+    /// plain text of the same number.
+    fn as_int(&self) -> Option<i128> {
+        if self.digits.is_empty() {
+            return Some(0);
+        }
+        let len = usize::try_from(self.magnitude).ok()?;
+        if len < self.digits.len() || len > MOST_DIGITS {
+            return None;
+        }
+        let mut text = String::with_capacity(len + 1);
+        text.push_str(if self.is_negative { "-" } else { "" });
+        text.push_str(std::str::from_utf8(&self.digits).ok()?);
+        text.extend(std::iter::repeat_n('0', len - self.digits.len()));
+        text.parse().ok()
     }
 
     fn order(&self, other: &Self) -> Ordering {
