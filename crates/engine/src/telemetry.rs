@@ -228,7 +228,7 @@ impl AttemptFinished<'_> {
             NextState::Succeeded
             | NextState::Failed { .. }
             | NextState::Cancelled { .. }
-            | NextState::Superseded { .. }
+            | NextState::Dropped { .. }
             | NextState::Held { .. }
             | NextState::Returned { .. } => {
                 let state = self.next.state();

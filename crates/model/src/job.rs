@@ -369,8 +369,9 @@ pub enum NextState {
     Cancelled {
         by: Principal,
     },
-    /// A newer job of its rule takes its place: cancelled, by nobody.
-    Superseded {
+    /// Its rule says so: a newer job takes its place, or its key is held.
+    /// Cancelled, by nobody.
+    Dropped {
         reason: String,
     },
     Held {
@@ -388,7 +389,7 @@ impl NextState {
             Self::Succeeded => JobState::Succeeded,
             Self::Retrying { .. } => JobState::Retrying,
             Self::Failed { .. } => JobState::Failed,
-            Self::Cancelled { .. } | Self::Superseded { .. } => JobState::Cancelled,
+            Self::Cancelled { .. } | Self::Dropped { .. } => JobState::Cancelled,
             Self::Held { .. } => JobState::Held,
             Self::Returned { .. } => JobState::Returned,
         }

@@ -29,6 +29,7 @@ mod scan;
 mod schema;
 mod state;
 mod status;
+mod storms;
 mod tokens;
 mod writer;
 

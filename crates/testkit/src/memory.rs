@@ -18,6 +18,7 @@ mod job;
 mod outbox;
 mod queue;
 mod state;
+mod storms;
 mod upkeep;
 
 use std::sync::{

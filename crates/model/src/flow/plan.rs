@@ -23,6 +23,11 @@ impl FlowPlan {
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether a firing may end jobs of its rule and key that have not begun.
+    pub fn looks_at_pending(&self) -> bool {
+        self.debounce.is_some() || self.when_busy == WhenBusy::Latest
+    }
 }
 
 /// What becomes of a firing whose key another job holds.
@@ -73,6 +78,17 @@ pub struct Throttle {
     pub then: Excess,
 }
 
+impl Throttle {
+    /// How it is called in reasons.
+    pub(super) fn words(&self) -> String {
+        let words = format!("throttle: {} in {}", self.limit, span(self.per));
+        match &self.by {
+            Some(by) => format!("{words} for `{by}`"),
+            None => words,
+        }
+    }
+}
+
 /// What becomes of a firing for which the window has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,5 +106,23 @@ impl Excess {
             Self::Drop => "drop",
             Self::Queue => "queue",
         }
+    }
+}
+
+/// A duration as rules write it.
+pub(super) fn span(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+    ];
+    let millis = duration.as_millis();
+    let unit = UNITS
+        .into_iter()
+        .find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
+    match unit {
+        Some((unit, letter)) => format!("{}{letter}", millis / unit),
+        None => format!("{millis}ms"),
     }
 }

@@ -10,6 +10,7 @@ fn plan(on_lost: OnLost) -> JobPlan {
             kind: StepKind::Command,
             on_lost,
         }],
+        flow: FlowPlan::default(),
     }
 }
 
@@ -41,6 +42,7 @@ fn check(outcome: &Outcome, failed: u32, lost: u32, on_lost: OnLost, expect: &st
         NextState::Retrying { delay, reason } => format!("retrying {delay:?}: {reason}"),
         NextState::Failed { cause } => format!("failed: {cause}"),
         NextState::Cancelled { by } => format!("cancelled {by}"),
+        NextState::Dropped { reason } => format!("dropped: {reason}"),
         NextState::Held { reason } => format!("held: {reason}"),
         NextState::Returned { reason } => format!("returned: {reason}"),
     };

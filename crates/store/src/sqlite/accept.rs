@@ -11,7 +11,7 @@ use std::{
 use model::{
     custody::Custody,
     fault::FaultPoint,
-    flow::{self, Arrival, Existing, Flow, FlowState},
+    flow::{self, Arrival, Existing},
     id::{EventId, JobId},
     ports::{AcceptError, Accepted, DeadKind, DeadLetterDraft, Judged},
     verdict::Firing,
@@ -68,19 +68,10 @@ impl Row {
     /// Those of its firings that take a place in the queue when their keys are
     /// free.
     fn would_open(&self) -> usize {
-        let new = FlowState {
-            job: None,
-            key_holder: None,
-        };
         self.judged
             .decisions
             .iter()
-            .filter(
-                |decision| match flow::decide(&new, &decision.firing, &self.judged.custody) {
-                    Flow::Create { state, .. } => !state.is_ended(),
-                    Flow::Record { .. } => false,
-                },
-            )
+            .filter(|decision| flow::would_open(&decision.firing, &self.judged.custody))
             .count()
     }
 }

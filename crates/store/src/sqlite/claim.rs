@@ -20,6 +20,7 @@ use super::{
     failure::Failure,
     finish::{Head, settle},
     rows::{self, EVENT_COLUMNS, event, from_json, list, object, parse, principal, unsigned},
+    storms,
     writer::{Item, Tx, Write, pending},
 };
 
@@ -62,6 +63,10 @@ pub(crate) async fn outlook(
     if is_ready {
         return Ok(Outlook::Ready);
     }
+    let delayed = storms::next_due(conn, now).await?;
+    if delayed == Some(0) {
+        return Ok(Outlook::Ready);
+    }
     let due: Option<i64> = sqlx::query_scalar(
         "SELECT min(due_until) FROM jobs INDEXED BY jobs_due
          WHERE state = 'retrying' AND due_boot = ?1 AND (delivery IS NULL OR delivery = ?2)",
@@ -70,10 +75,12 @@ pub(crate) async fn outlook(
     .bind(delivered_to(who))
     .fetch_one(conn)
     .await?;
-    let wait = due.map(|due| {
-        let millis = due.saturating_sub(now.millis);
-        Duration::from_millis(u64::try_from(millis).unwrap_or(0).max(1))
-    });
+    let wait = due
+        .map(|due| due.saturating_sub(now.millis))
+        .into_iter()
+        .chain(delayed)
+        .min()
+        .map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0).max(1)));
     Ok(Outlook::Nothing { due_in: wait })
 }
 
@@ -187,6 +194,7 @@ impl Write for Claim {
     }
 
     async fn write(&self, tx: &mut Tx<'_>) -> Result<Claimed, Failure> {
+        storms::release_due(tx).await?;
         let ready = ready(ITS);
         let sql = format!("SELECT seq FROM ({ready}) ORDER BY seq LIMIT ?4");
         let ready: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))

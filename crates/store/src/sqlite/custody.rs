@@ -123,7 +123,7 @@ impl Write for Park {
              WHERE event IN (
                  SELECT seq FROM events WHERE id IN (SELECT value FROM json_each(?)))
              AND delivery IS NOT NULL
-             AND +state IN ('waiting', 'queued', 'running', 'retrying', 'held')",
+             AND +state IN ('waiting', 'delayed', 'queued', 'running', 'retrying', 'held')",
         )
         .bind(list(&self.0))
         .execute(&mut *tx.conn)
@@ -150,7 +150,7 @@ impl Write for Return {
              WHERE event IN (
                  SELECT seq FROM events WHERE id IN (SELECT value FROM json_each(?)))
              AND delivery IS NOT NULL
-             AND +state IN ('waiting', 'queued', 'retrying', 'held')
+             AND +state IN ('waiting', 'delayed', 'queued', 'retrying', 'held')
              ORDER BY seq"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -177,7 +177,7 @@ impl Write for ReturnOthers {
         let sql = format!(
             "SELECT {HEAD_COLUMNS} FROM jobs INDEXED BY jobs_delivery
              WHERE delivery IS NOT NULL AND delivery <> ?
-             AND state IN ('waiting', 'queued', 'retrying', 'held') LIMIT ?"
+             AND state IN ('waiting', 'delayed', 'queued', 'retrying', 'held') LIMIT ?"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(self.worker.as_str().to_owned())

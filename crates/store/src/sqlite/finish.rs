@@ -21,6 +21,7 @@ use super::{
     failure::Failure,
     keys,
     rows::{self, from_json, list, parse, principal, to_json, unsigned},
+    storms,
     writer::{Tx, Write},
 };
 
@@ -202,7 +203,7 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, job: &Head, next: &NextState) -> Res
         NextState::Retrying { delay, reason } => (Some(reason.clone()), Some(*delay)),
         NextState::Failed { cause } => (Some(cause.clone()), None),
         NextState::Cancelled { by } => (Some(format!("cancelled by {by}")), None),
-        NextState::Superseded { reason }
+        NextState::Dropped { reason }
         | NextState::Held { reason }
         | NextState::Returned { reason } => (Some(reason.clone()), None),
     };
@@ -223,6 +224,9 @@ pub(crate) async fn settle(tx: &mut Tx<'_>, job: &Head, next: &NextState) -> Res
     .await?;
     if let NextState::Failed { cause } = next {
         bury(tx, job, cause).await?;
+    }
+    if state == JobState::Cancelled && job.attempt == 0 {
+        storms::give_place_back(tx, job).await?;
     }
     if state.is_ended() {
         tx.state.open_jobs = tx.state.open_jobs.saturating_sub(1);
@@ -269,6 +273,8 @@ impl Write for Recover {
     type Answer = Vec<Recovered>;
 
     async fn write(&self, tx: &mut Tx<'_>) -> Result<Vec<Recovered>, Failure> {
+        // Also when every worker is busy, and nobody claims.
+        storms::release_due(tx).await?;
         let sql = format!(
             "SELECT {HEAD_COLUMNS} FROM jobs
              WHERE state = 'running' AND (lease_boot <> ? OR lease_until <= ?)

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 use model::{
     custody::Custody,
-    flow::{self, Flow, FlowState},
+    flow::{self, Creation, Flow, FlowState, Moment, Tick},
     id::{EventId, JobId, Revision, RuleName},
-    job::JobState,
+    job::{JobPlan, JobState},
     ports::{DeadKind, DeadLetterDraft},
     verdict::{Decision, Firing, Verdict},
 };
@@ -18,7 +18,8 @@ use super::{
     dead::{self, Letter},
     failure::Failure,
     keys,
-    rows::{self, insert, to_json},
+    rows::{self, Statement, insert, to_json},
+    storms::{self, Board, Displaced},
     writer::Tx,
 };
 
@@ -34,6 +35,32 @@ struct NewJob<'d> {
     reason: String,
     delivery: Option<String>,
     plan: String,
+    /// Of a rule that says something about storms.
+    timing: Option<Timing<'d>>,
+}
+
+/// When a job may begin, and what it is counted under.
+struct Timing<'d> {
+    due: Option<Moment>,
+    latest: Option<Tick>,
+    throttle: Option<&'d str>,
+    place: Option<Tick>,
+}
+
+impl<'d> Timing<'d> {
+    fn of(plan: &'d JobPlan, creation: &Creation) -> Self {
+        let throttle = plan
+            .flow
+            .throttle
+            .as_ref()
+            .filter(|_| creation.place.is_some());
+        Self {
+            due: creation.due,
+            latest: creation.latest,
+            throttle: throttle.map(|it| it.by.as_deref().unwrap_or_default()),
+            place: creation.place,
+        }
+    }
 }
 
 /// A verdict to be inserted.
@@ -57,6 +84,10 @@ pub(crate) struct Made<'d> {
     pub(crate) jobs_of: HashMap<i64, Vec<JobId>>,
     /// Who has each key, new jobs included.
     holders: HashMap<String, JobId>,
+    board: Board<'d>,
+    /// Where among the new jobs those are that may give way to newer ones.
+    places: HashMap<JobId, usize>,
+    displaced: Vec<Displaced>,
 }
 
 /// The event that a decision is about.
@@ -83,7 +114,17 @@ impl<'d> Made<'d> {
             Firing::Fire(plan) => plan.key.as_deref(),
             Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => None,
         };
+        let plan = match &decision.firing {
+            Firing::Fire(plan) if !plan.flow.is_plain() => Some(plan),
+            Firing::Fire(_)
+            | Firing::Suppress { .. }
+            | Firing::Shadow { .. }
+            | Firing::Error { .. } => None,
+        };
         let seen = FlowState {
+            now: self.board.now(),
+            pending: plan.map_or(&[], |plan| self.board.pending(&decision.rule, plan)),
+            window: plan.and_then(|plan| self.board.window(&decision.rule, plan)),
             job: about.job.as_ref().map(|(_, id)| id.clone()),
             key_holder: key.and_then(|key| self.holders.get(key).cloned()),
         };
@@ -102,9 +143,16 @@ impl<'d> Made<'d> {
             flow::decide(&seen, &decision.firing, about.custody),
             &decision.firing,
         ) {
-            (Flow::Create { state, reason }, Firing::Fire(plan)) => {
+            (Flow::Create(creation), Firing::Fire(plan)) => {
                 let seq = next_job();
                 let id = JobId::generate();
+                let (state, explained) = (creation.state, creation.explained());
+                let mut timing = None;
+                if !plan.flow.is_plain() {
+                    timing = Some(Timing::of(plan, &creation));
+                    self.make_room(decision, plan, (&id, &creation));
+                }
+                let reason = creation.reason;
                 if let Some(key) = key
                     && state.holds_key()
                 {
@@ -130,13 +178,17 @@ impl<'d> Made<'d> {
                     rule: &decision.rule,
                     key,
                     state,
-                    reason: reason.clone(),
+                    reason,
                     delivery: about.custody.worker().map(|it| it.as_str().to_owned()),
                     plan: to_json(plan),
+                    timing,
                 });
-                (Verdict::Fired, reason, Some(seq))
+                (Verdict::Fired, explained, Some(seq))
             }
-            (Flow::Create { reason, .. }, Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. }) => {
+            (
+                Flow::Create(Creation { reason, .. }),
+                Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. },
+            ) => {
                 // Only a firing makes a job; anything else is noted as what it is.
                 (Verdict::Error, reason, None)
             }
@@ -146,7 +198,10 @@ impl<'d> Made<'d> {
                     reason,
                     job: _,
                 },
-                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. },
+                Firing::Fire(_)
+                | Firing::Suppress { .. }
+                | Firing::Shadow { .. }
+                | Firing::Error { .. },
             ) => {
                 let job = about.job.filter(|_| verdict == Verdict::Duplicate);
                 (verdict, reason, job.map(|(seq, _)| seq))
@@ -162,6 +217,28 @@ impl<'d> Made<'d> {
             job,
         });
     }
+
+    /// Ends those that give way to a new job, which is the next in the list.
+    fn make_room(
+        &mut self,
+        decision: &'d Decision,
+        plan: &'d JobPlan,
+        (id, creation): (&JobId, &Creation),
+    ) {
+        for old in &creation.supersedes {
+            let old = self.places.get(old).and_then(|at| self.jobs.get_mut(*at));
+            if let Some(old) = old {
+                old.state = JobState::Cancelled;
+                old.reason = flow::superseded_by(id, &plan.flow);
+                old.timing = None;
+            }
+        }
+        let displaced = self.board.note((&decision.rule, plan), id, creation);
+        self.displaced.extend(displaced);
+        if plan.flow.looks_at_pending() {
+            self.places.insert(id.clone(), self.jobs.len());
+        }
+    }
 }
 
 /// Decides what becomes of the firings of new events and writes it.
@@ -176,6 +253,7 @@ pub(crate) async fn make<'r>(tx: &mut Tx<'_>, kept: &[Kept<'r>]) -> Result<Made<
         .collect();
     let mut made = Made {
         holders: keys::holders(tx.conn, &keys).await?,
+        board: Board::of(tx, kept).await?,
         ..Made::default()
     };
     for it in kept {
@@ -199,32 +277,8 @@ pub(crate) async fn make<'r>(tx: &mut Tx<'_>, kept: &[Kept<'r>]) -> Result<Made<
 
 async fn write(tx: &mut Tx<'_>, made: &Made<'_>) -> Result<(), Failure> {
     let created = tx.now.wall.as_millis();
-    insert(
-        tx.conn,
-        (
-            "INSERT INTO jobs (seq, id, event, rule, revision, key, state, reason, created,
-             finished, delivery, plan) VALUES",
-            12,
-            "",
-        ),
-        &made.jobs,
-        |statement, job| {
-            statement
-                .bind(job.seq)
-                .bind(job.id.as_str().to_owned())
-                .bind(job.event)
-                .bind(job.rule.as_str().to_owned())
-                .bind(job.revision)
-                .bind(job.key.map(str::to_owned))
-                .bind(job.state.as_str())
-                .bind((!job.reason.is_empty()).then(|| job.reason.clone()))
-                .bind(created)
-                .bind(job.state.is_ended().then_some(created))
-                .bind(job.delivery.clone())
-                .bind(job.plan.clone())
-        },
-    )
-    .await?;
+    storms::end_displaced(tx, &made.displaced).await?;
+    insert_jobs(tx, &made.jobs).await?;
     insert(
         tx.conn,
         (
@@ -262,6 +316,64 @@ async fn write(tx: &mut Tx<'_>, made: &Made<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Jobs of rules that say nothing about storms have no columns for it.
+async fn insert_jobs(tx: &mut Tx<'_>, jobs: &[NewJob<'_>]) -> Result<(), Failure> {
+    const PLAIN: (&str, usize, &str) = (
+        "INSERT INTO jobs (seq, id, event, rule, revision, key, state, reason, created,
+         finished, delivery, plan) VALUES",
+        12,
+        "",
+    );
+    const TIMED: (&str, usize, &str) = (
+        "INSERT INTO jobs (seq, id, event, rule, revision, key, state, reason, created,
+         finished, delivery, plan, due_wall, due_tick, latest_tick, throttle, place) VALUES",
+        17,
+        "",
+    );
+    let created = tx.now.wall.as_millis();
+    if jobs.iter().all(|job| job.timing.is_none()) {
+        insert(tx.conn, PLAIN, jobs, |statement, job| {
+            bind_job(statement, job, created)
+        })
+        .await?;
+        return Ok(());
+    }
+    let (timed, plain): (Vec<&NewJob<'_>>, Vec<&NewJob<'_>>) =
+        jobs.iter().partition(|job| job.timing.is_some());
+    insert(tx.conn, PLAIN, &plain, |statement, job| {
+        bind_job(statement, job, created)
+    })
+    .await?;
+    insert(tx.conn, TIMED, &timed, |statement, job| {
+        let timing = job.timing.as_ref();
+        let due = timing.and_then(|it| it.due);
+        bind_job(statement, job, created)
+            .bind(due.map(|due| due.wall.as_millis()))
+            .bind(due.map(|due| due.tick.0))
+            .bind(timing.and_then(|it| it.latest).map(|it| it.0))
+            .bind(timing.and_then(|it| it.throttle).map(str::to_owned))
+            .bind(timing.and_then(|it| it.place).map(|it| it.0))
+    })
+    .await?;
+    Ok(())
+}
+
+fn bind_job<'q>(statement: Statement<'q>, job: &NewJob<'_>, created: i64) -> Statement<'q> {
+    statement
+        .bind(job.seq)
+        .bind(job.id.as_str().to_owned())
+        .bind(job.event)
+        .bind(job.rule.as_str().to_owned())
+        .bind(job.revision)
+        .bind(job.key.map(str::to_owned))
+        .bind(job.state.as_str())
+        .bind((!job.reason.is_empty()).then(|| job.reason.clone()))
+        .bind(created)
+        .bind(job.state.is_ended().then_some(created))
+        .bind(job.delivery.clone())
+        .bind(job.plan.clone())
+}
+
 /// Carries out a decision about an event that is kept. See `Intake::refire`.
 pub(crate) async fn refire(
     tx: &mut Tx<'_>,
@@ -297,6 +409,7 @@ pub(crate) async fn refire(
     };
     let mut made = Made {
         holders: keys::holders(tx.conn, &keys).await?,
+        board: Board::of_one(tx, &decision.rule, &decision.firing).await?,
         ..Made::default()
     };
     let about = About {

@@ -4,12 +4,10 @@ use std::collections::HashMap;
 
 use model::{
     clock::Timestamp,
-    custody::Custody,
-    flow::{self, Flow, FlowState},
+    flow,
     id::JobId,
-    job::{Attempt, Job, JobPlan, JobState, StepKind, StepRecord, StepState},
+    job::{Attempt, Job, JobState, StepKind, StepRecord, StepState},
     page::{JobQuery, Page},
-    verdict::Firing,
 };
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 
@@ -21,8 +19,7 @@ use super::{
 };
 
 const COLUMNS: &str = "SELECT j.seq, j.id, j.rule, r.id AS revision, e.id AS event_id, j.key,
-     j.state, j.reason, j.result, j.next_step, j.due_wall, j.created, j.started, j.finished,
-     CASE j.state WHEN 'waiting' THEN j.plan END AS plan
+     j.state, j.reason, j.result, j.next_step, j.due_wall, j.created, j.started, j.finished
      FROM jobs j JOIN events e ON e.seq = j.event JOIN revisions r ON r.seq = j.revision";
 
 /// See `History::jobs`.
@@ -114,16 +111,14 @@ fn job(
     holders: &HashMap<String, JobId>,
 ) -> Result<Job, Failure> {
     let key: Option<String> = row.try_get("key")?;
-    let plan: Option<&str> = row.try_get("plan")?;
-    let plan: Option<JobPlan> = plan
-        .map(|plan| from_json(plan, "plan of a job"))
-        .transpose()?;
-    let waits_for = match (&plan, &key) {
-        (Some(_), Some(key)) => holders.get(key).cloned(),
-        (Some(_), None) | (None, _) => None,
+    let state = job_state(row.try_get("state")?)?;
+    let waits_for = match (state, &key) {
+        (JobState::Waiting, Some(key)) => holders.get(key).cloned(),
+        _ => None,
     };
-    let reason = match (plan, &waits_for) {
-        (Some(plan), Some(holder)) => Some(waiting_reason(plan, holder)),
+    // Who has its key changes while it waits.
+    let reason = match (&waits_for, &key) {
+        (Some(holder), Some(key)) => Some(flow::waits_for(key, holder)),
         (Some(_), None) | (None, _) => row.try_get("reason")?,
     };
     Ok(Job {
@@ -131,7 +126,7 @@ fn job(
         rule: parse(row.try_get("rule")?, "rule name")?,
         revision: parse(row.try_get("revision")?, "revision")?,
         event_id: parse(row.try_get("event_id")?, "event id")?,
-        state: job_state(row.try_get("state")?)?,
+        state,
         reason,
         result: object(row.try_get("result")?)?,
         next_step: unsigned(row.try_get("next_step")?, "step")?,
@@ -143,17 +138,6 @@ fn job(
         finished: time(row.try_get("finished")?),
         key,
     })
-}
-
-/// What a job that waits says: who has its key changes while it waits.
-fn waiting_reason(plan: JobPlan, holder: &JobId) -> String {
-    let seen = FlowState {
-        job: None,
-        key_holder: Some(holder.clone()),
-    };
-    match flow::decide(&seen, &Firing::Fire(plan), &Custody::Store) {
-        Flow::Create { reason, .. } | Flow::Record { reason, .. } => reason,
-    }
 }
 
 async fn attempts(

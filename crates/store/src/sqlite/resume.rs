@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use model::{
     custody::Custody,
-    flow::{self, ReturnedJob},
+    flow::{self, Moment, ReturnedJob, Tick},
     id::JobId,
     job::{JobPlan, JobState},
 };
@@ -16,6 +16,7 @@ use super::{
     finish::{HEAD_COLUMNS, Head, bury},
     keys,
     rows::{from_json, list, unsigned},
+    storms,
     writer::Tx,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Returned {
     next_step: usize,
     /// The step that was lost with its last attempt.
     interrupted: Option<usize>,
+    /// When it was due, if it was delayed.
+    due: Option<Tick>,
 }
 
 impl Returned {
@@ -38,21 +41,28 @@ impl Returned {
             plan: from_json(row.try_get("plan")?, "plan of a job")?,
             next_step: unsigned(row.try_get("next_step")?, "step")?,
             interrupted: interrupted.map(|step| unsigned(step, "step")).transpose()?,
+            due: row.try_get::<Option<i64>, _>("due_tick")?.map(Tick),
         })
     }
 
-    fn resumed(&self, custody: &Custody, key_holder: Option<JobId>) -> (JobState, String) {
+    fn resumed(
+        &self,
+        custody: &Custody,
+        key_holder: Option<JobId>,
+        due: Option<Moment>,
+    ) -> (JobState, String) {
         let state = ReturnedJob {
             next_step: self.next_step,
             interrupted: self.interrupted,
             key_holder,
+            due,
         };
         flow::resume(&state, &self.plan, custody)
     }
 
     /// Whether it takes a place in the queue when its key is free.
     pub(crate) fn would_open(&self, custody: &Custody) -> bool {
-        let (state, _) = self.resumed(custody, None);
+        let (state, _) = self.resumed(custody, None, None);
         !state.is_ended()
     }
 }
@@ -67,7 +77,7 @@ pub(crate) async fn returned(
         return Ok(jobs);
     }
     let sql = format!(
-        "SELECT {HEAD_COLUMNS}, event, next_step, (
+        "SELECT {HEAD_COLUMNS}, event, next_step, due_tick, (
              SELECT step FROM steps
              WHERE job = jobs.seq AND steps.attempt = jobs.attempt AND steps.state = 'lost'
          ) AS interrupted
@@ -100,13 +110,27 @@ pub(crate) async fn resume(
     for (job, custody) in &jobs {
         let key = job.head.key.as_ref();
         let holder = key.and_then(|key| holders.get(key).cloned());
-        let (state, reason) = job.resumed(custody, holder);
+        let due = match job.due {
+            Some(due) => {
+                let now = storms::moment(tx).await?;
+                Some(now.at(due)).filter(|due| due.tick > now.tick)
+            }
+            None => None,
+        };
+        let (state, reason) = job.resumed(custody, holder, due);
         if let Some(key) = key
             && state.holds_key()
         {
             holders.insert(key.clone(), job.head.id.clone());
         }
         take_up(tx, &job.head, (state, &reason), custody).await?;
+        if let (JobState::Delayed, Some(due)) = (state, due) {
+            sqlx::query("UPDATE jobs SET due_wall = ? WHERE seq = ?")
+                .bind(due.wall.as_millis())
+                .bind(job.head.seq)
+                .execute(&mut *tx.conn)
+                .await?;
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_spine.sql"),
     include_str!("../../migrations/sqlite/0002_custody.sql"),
     include_str!("../../migrations/sqlite/0003_chains.sql"),
+    include_str!("../../migrations/sqlite/0004_storms.sql"),
     include_str!("../../migrations/sqlite/0005_access.sql"),
 ];
 

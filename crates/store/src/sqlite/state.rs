@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use model::id::Revision;
+use model::{flow::Steady, id::Revision};
 use sqlx::SqliteConnection;
 
 use super::failure::Failure;
@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) open_jobs: usize,
     /// Jobs that are `returned`: as many may come back.
     pub(crate) returned_jobs: usize,
+    /// Where the present boot lies; absent until it is asked for.
+    pub(crate) steady: Option<Steady>,
     last_event: i64,
     last_job: i64,
     revisions: HashMap<Revision, i64>,
@@ -29,7 +31,7 @@ impl State {
         let (open_jobs, returned_jobs): (i64, i64) = sqlx::query_as(
             "SELECT
                  (SELECT count(*) FROM jobs
-                  WHERE state IN ('waiting', 'queued', 'running', 'retrying', 'held')),
+                  WHERE state IN ('waiting', 'delayed', 'queued', 'running', 'retrying', 'held')),
                  (SELECT count(*) FROM jobs WHERE state = 'returned')",
         )
         .fetch_one(&mut *conn)

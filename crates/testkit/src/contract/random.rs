@@ -188,6 +188,7 @@ async fn bring(store: &Fixture, day: &mut Day, id: &JobId, custody: &Custody) {
             next_step: before.next_step,
             interrupted: lost.map(|step| step.index),
             key_holder: holder(store, before.key.as_deref()).await,
+            due: None,
         };
         let (state, _) = flow::resume(&returned, plan, custody);
         expect = (state, custody.worker().cloned());

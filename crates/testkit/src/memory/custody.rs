@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use model::{
-    clock::Timestamp,
     custody::{Custody, JobStanding},
     flow::{self, ReturnedJob},
     id::{EventId, JobId, WorkerId},
@@ -12,7 +11,7 @@ use model::{
 
 use super::{
     MemoryStore,
-    job::JobRow,
+    job::{Due, JobRow},
     state::{Now, State},
 };
 
@@ -102,12 +101,17 @@ impl State {
     }
 
     /// Takes up a returned job under the custody that its event came with.
-    pub(crate) fn resume(&mut self, seq: i64, custody: &Custody, now: Timestamp) {
+    pub(crate) fn resume(&mut self, seq: i64, custody: &Custody, now: &Now) {
+        let moment = self.moment(now);
         let job = &self.jobs[&seq];
         let returned = ReturnedJob {
             next_step: job.next_step,
             interrupted: job.lost_step(),
             key_holder: job.key().and_then(|key| self.key_holder(key).cloned()),
+            due: job
+                .due_tick
+                .filter(|due| *due > moment.tick)
+                .map(|due| moment.at(due)),
         };
         let (state, reason) = flow::resume(&returned, &job.plan, custody);
         let id = job.id.clone();
@@ -115,9 +119,16 @@ impl State {
         job.state = state;
         job.reason = (!reason.is_empty()).then(|| reason.clone());
         job.delivery = custody.worker().cloned();
-        job.finished = state.is_ended().then_some(now);
+        job.finished = state.is_ended().then_some(now.wall);
+        job.due = returned
+            .due
+            .filter(|_| state == JobState::Delayed)
+            .map(|due| Due {
+                boot: None,
+                wall: due.wall,
+            });
         if state == JobState::Failed {
-            self.bury_job(&id, &reason, now);
+            self.bury_job(&id, &reason, now.wall);
         }
     }
 

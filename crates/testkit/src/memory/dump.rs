@@ -44,6 +44,8 @@ fn write_state(out: &mut String, state: &State) -> fmt::Result {
         // Of people, not of the engine.
         tokens: _,
         audit: _,
+        // Of the clock.
+        steady: _,
         accept_commits,
         accepted_events,
     } = state;
@@ -110,6 +112,10 @@ fn write_job(out: &mut String, job: &JobRow) -> fmt::Result {
         result,
         next_step,
         due,
+        // Shown as `due`.
+        due_tick: _,
+        latest: _,
+        place,
         tries: Tries { failed, lost },
         cancel,
         delivery,
@@ -134,6 +140,9 @@ fn write_job(out: &mut String, job: &JobRow) -> fmt::Result {
     if let Some(Due { boot: _, wall }) = due {
         let delay = wall.as_millis() - created.as_millis();
         write!(out, "  due {delay} ms after creation")?;
+    }
+    if place.is_some() {
+        write!(out, "  counted by its throttle")?;
     }
     if let Some(by) = cancel {
         write!(out, "  cancel asked by {by}")?;

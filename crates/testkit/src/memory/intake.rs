@@ -75,7 +75,7 @@ impl Intake for MemoryStore {
                 return Ok(None);
             };
             let under = (revision, &Custody::Store);
-            state.carry_out(&event, under, decision, now.wall)
+            state.carry_out(&event, under, decision, &now)
         };
         self.shared.wake.notify_waiters();
         Ok(Some(made))
@@ -115,7 +115,7 @@ fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
             let jobs = decisions
                 .iter()
                 .filter_map(|decision| {
-                    state.carry_out(&event, (&revision, &custody), decision, now.wall)
+                    state.carry_out(&event, (&revision, &custody), decision, now)
                 })
                 .collect();
             for sink in routes {
@@ -175,7 +175,7 @@ fn resume_returned(state: &mut State, batch: &[Judged], now: &Now) -> usize {
         }
     }
     for (seq, custody) in &jobs {
-        state.resume(*seq, custody, now.wall);
+        state.resume(*seq, custody, now);
     }
     jobs.len()
 }

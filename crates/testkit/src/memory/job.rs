@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use model::{
     clock::{BootTime, Timestamp},
+    flow::Tick,
     id::{EventId, JobId, Principal, Revision, RuleName, WorkerId},
     job::{Attempt, JobPlan, JobState, Outcome, StepEnd, StepRecord, StepState, Tries},
     json::Object,
@@ -25,6 +26,11 @@ pub(crate) struct JobRow {
     pub(crate) result: Option<Object>,
     pub(crate) next_step: usize,
     pub(crate) due: Option<Due>,
+    /// Of a delayed job; kept when its delivery goes back.
+    pub(crate) due_tick: Option<Tick>,
+    pub(crate) latest: Option<Tick>,
+    /// The place that its throttle has given to it.
+    pub(crate) place: Option<Tick>,
     pub(crate) tries: Tries,
     pub(crate) cancel: Option<Principal>,
     /// The worker whose delivery it belongs to; absent: the store answers.
@@ -37,10 +43,11 @@ pub(crate) struct JobRow {
     pub(crate) finished: Option<Timestamp>,
 }
 
-/// When a retry may begin: the boot clock decides, the wall clock is for show.
+/// When a job may begin: the wall clock is for show.
 #[derive(Debug, Clone)]
 pub(crate) struct Due {
-    pub(crate) boot: BootTime,
+    /// Of a retry, where it decides.
+    pub(crate) boot: Option<BootTime>,
     pub(crate) wall: Timestamp,
 }
 
@@ -74,7 +81,10 @@ impl JobRow {
     pub(crate) fn is_runnable(&self, now: &BootTime) -> bool {
         match self.state {
             JobState::Queued => true,
-            JobState::Retrying => self.due.as_ref().is_none_or(|due| due.boot.has_passed(now)),
+            JobState::Retrying => {
+                let boot = self.due.as_ref().and_then(|due| due.boot.as_ref());
+                boot.is_none_or(|due| due.has_passed(now))
+            }
             JobState::Waiting
             | JobState::Delayed
             | JobState::Running

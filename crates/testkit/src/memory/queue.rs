@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use model::{
     fault::FaultPoint,
     id::LeaseId,
-    job::{Lease, LostLease, NextState, Outcome, StepEnd, after_lost_lease},
+    job::{JobState, Lease, LostLease, NextState, Outcome, StepEnd, after_lost_lease},
     ports::{Claimant, Fenced, JobQueue, Recovered, Renewed, StoreError},
 };
 use tokio::time::Instant;
@@ -38,9 +38,9 @@ impl JobQueue for MemoryStore {
             self.enter().await?;
             let is_worth_it = {
                 let now = self.now();
-                let state = self.lock();
+                let mut state = self.lock();
                 let mut jobs = state.jobs.values().filter(|job| job.is_for(who));
-                jobs.any(|job| job.is_runnable(&now.boot))
+                jobs.any(|job| job.is_runnable(&now.boot)) || state.has_due(&now)
             };
             if is_worth_it {
                 self.pass(FaultPoint::BeforeClaimCommit).await;
@@ -142,6 +142,7 @@ impl JobQueue for MemoryStore {
         let recovered = {
             let now = self.now();
             let mut state = self.lock();
+            state.release_due(&now);
             let lost: Vec<LeaseId> = state
                 .jobs
                 .values()
@@ -161,16 +162,22 @@ impl MemoryStore {
     /// How long until a retry that `who` may have is due, on the clock as it
     /// runs.
     fn until_next_due(&self, who: &Claimant) -> Duration {
-        let now = self.now().boot;
-        self.lock()
-            .jobs
-            .values()
-            .filter(|job| job.is_for(who))
-            .filter_map(|job| job.due.as_ref())
+        let now = self.now();
+        let mut state = self.lock();
+        let tick = state.moment(&now).tick;
+        let delayed = state.jobs.values();
+        let delayed = delayed
+            .filter(|job| job.state == JobState::Delayed)
+            .filter_map(|job| job.due_tick.map(|due| due.since(tick)));
+        let retrying = state.jobs.values().filter(|job| job.is_for(who));
+        retrying
+            .filter_map(|job| job.due.as_ref()?.boot.as_ref())
             .map(|due| {
-                let millis = due.boot.millis.saturating_sub(now.millis);
-                Duration::from_millis(u64::try_from(millis).unwrap_or(0).max(1))
+                let millis = due.millis.saturating_sub(now.boot.millis);
+                Duration::from_millis(u64::try_from(millis).unwrap_or(0))
             })
+            .chain(delayed)
+            .map(|wait| wait.max(Duration::from_millis(1)))
             .min()
             .unwrap_or(Duration::MAX)
     }
@@ -183,6 +190,7 @@ fn claim_now(
     lease: Duration,
     now: &Now,
 ) -> Vec<Lease> {
+    state.release_due(now);
     let ready: Vec<i64> = state
         .jobs
         .iter()

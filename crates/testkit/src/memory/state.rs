@@ -11,7 +11,7 @@ use model::{
     clock::{BootTime, Timestamp},
     custody::Custody,
     event::Event,
-    flow::{self, Flow, FlowState},
+    flow::{self, Creation, Flow, FlowState, Steady},
     id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision, RuleName, SinkName},
     job::{Job, JobPlan, JobState, NextState, Outcome, StepEnd, Tries},
     json::ContentHash,
@@ -161,9 +161,22 @@ impl State {
         event: &Event,
         (revision, custody): (&Revision, &Custody),
         decision: &Decision,
-        now: Timestamp,
+        now: &Now,
     ) -> Option<JobId> {
+        let moment = self.moment(now);
+        let (pending, window) = match &decision.firing {
+            Firing::Fire(plan) => (
+                self.pending_of(&decision.rule, plan),
+                self.window(&decision.rule, plan),
+            ),
+            Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => {
+                (Vec::new(), None)
+            }
+        };
         let seen = FlowState {
+            now: moment,
+            pending: &pending,
+            window: window.as_ref(),
             job: self
                 .jobs
                 .values()
@@ -171,11 +184,14 @@ impl State {
                 .map(|job| job.id.clone()),
             key_holder: match &decision.firing {
                 Firing::Fire(JobPlan { key: Some(key), .. }) => self.key_holder(key).cloned(),
-                Firing::Fire(_) | Firing::Suppress { .. } | Firing::Shadow { .. } | Firing::Error { .. } => None,
+                Firing::Fire(_)
+                | Firing::Suppress { .. }
+                | Firing::Shadow { .. }
+                | Firing::Error { .. } => None,
             },
         };
         let (verdict, reason, job_id, made) = match flow::decide(&seen, &decision.firing, custody) {
-            Flow::Create { state, reason } => {
+            Flow::Create(creation) => {
                 let Firing::Fire(plan) = &decision.firing else {
                     unreachable!("only a firing makes a job");
                 };
@@ -183,11 +199,13 @@ impl State {
                     event,
                     (revision, custody),
                     (&decision.rule, plan),
-                    (state, &reason, now),
+                    (&creation, now.wall),
                 );
-                if state == JobState::Failed {
-                    self.bury_job(&made, &reason, now);
+                self.displace(&creation.supersedes, (&made, plan), now);
+                if creation.state == JobState::Failed {
+                    self.bury_job(&made, &creation.reason, now.wall);
                 }
+                let reason = creation.explained();
                 (Verdict::Fired, reason, Some(made.clone()), Some(made))
             }
             Flow::Record {
@@ -207,7 +225,7 @@ impl State {
                     source: event.source.clone(),
                     raw: None,
                 },
-                now,
+                now.wall,
             );
         }
         self.note(StoredVerdict {
@@ -226,7 +244,7 @@ impl State {
         event: &Event,
         (revision, custody): (&Revision, &Custody),
         (rule, plan): (&RuleName, &JobPlan),
-        (state, reason, now): (JobState, &str, Timestamp),
+        (creation, now): (&Creation, Timestamp),
     ) -> JobId {
         let id = JobId::generate();
         let seq = self.next_seq();
@@ -239,11 +257,17 @@ impl State {
                 revision: revision.clone(),
                 event_id: event.id.clone(),
                 plan: plan.clone(),
-                state,
-                reason: (!reason.is_empty()).then(|| reason.to_owned()),
+                state: creation.state,
+                reason: (!creation.reason.is_empty()).then(|| creation.reason.clone()),
                 result: None,
                 next_step: 0,
-                due: None,
+                due: creation.due.map(|due| Due {
+                    boot: None,
+                    wall: due.wall,
+                }),
+                due_tick: creation.due.map(|due| due.tick),
+                latest: creation.latest,
+                place: creation.place,
                 tries: Tries::default(),
                 cancel: None,
                 delivery: custody.worker().cloned(),
@@ -251,7 +275,7 @@ impl State {
                 attempts: Vec::new(),
                 created: now,
                 started: None,
-                finished: state.is_ended().then_some(now),
+                finished: creation.state.is_ended().then_some(now),
             },
         );
         id
@@ -286,18 +310,21 @@ impl State {
         if job.state.is_ended() {
             job.finished = Some(now.wall);
         }
+        if job.state == JobState::Cancelled && job.attempts.is_empty() {
+            job.place = None;
+        }
         job.reason = match next {
             NextState::Succeeded => None,
             NextState::Retrying { delay, reason } => {
                 job.due = Some(Due {
-                    boot: now.boot.plus(*delay),
+                    boot: Some(now.boot.plus(*delay)),
                     wall: now.wall.plus(*delay),
                 });
                 Some(reason.clone())
             }
             NextState::Failed { cause } => Some(cause.clone()),
             NextState::Cancelled { by } => Some(format!("cancelled by {by}")),
-            NextState::Superseded { reason }
+            NextState::Dropped { reason }
             | NextState::Held { reason }
             | NextState::Returned { reason } => Some(reason.clone()),
         };
@@ -362,7 +389,7 @@ impl State {
             _ => None,
         };
         let reason = match &waits_for {
-            Some(holder) => waiting_reason(&row.plan, holder),
+            Some(holder) => row.key().map(|key| flow::waits_for(key, holder)),
             None => row.reason.clone(),
         };
         Job {
@@ -386,16 +413,5 @@ impl State {
             started: row.started,
             finished: row.finished,
         }
-    }
-}
-
-/// What a job that waits for `holder` says; the holder changes while it waits.
-fn waiting_reason(plan: &JobPlan, holder: &JobId) -> Option<String> {
-    let seen = FlowState {
-        job: None,
-        key_holder: Some(holder.clone()),
-    };
-    match flow::decide(&seen, &Firing::Fire(plan.clone()), &Custody::Store) {
-        Flow::Create { reason, .. } | Flow::Record { reason, .. } => Some(reason),
     }
 }
