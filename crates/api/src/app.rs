@@ -6,7 +6,7 @@ use engine::Engine;
 use model::{clock::Timestamp, id::Principal};
 use tokio::sync::Semaphore;
 
-use crate::{body::SHARE_BYTES, settings::ApiSettings};
+use crate::{body::SHARE_BYTES, settings::ApiSettings, stream::Streams};
 
 /// Shared by all requests.
 pub(crate) struct App {
@@ -14,6 +14,7 @@ pub(crate) struct App {
     pub(crate) settings: ApiSettings,
     /// Memory that the bodies of requests may take, see `body.rs`.
     pub(crate) in_flight: Semaphore,
+    pub(crate) streams: Streams,
 }
 
 /// The state that axum hands to handlers.
@@ -23,6 +24,7 @@ impl App {
     pub(crate) fn new(engine: Engine, settings: ApiSettings) -> Arc<Self> {
         let shares = (settings.max_bytes_in_flight / SHARE_BYTES).min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
+            streams: Streams::new(&settings),
             engine,
             settings,
             in_flight: Semaphore::new(shares),

@@ -108,7 +108,11 @@ pub(crate) async fn output(app: Shared, id: Segment, uri: Uri) -> Answer {
 }
 
 /// Whether the attempt has this step, or can still come to it.
-async fn is_step(app: &App, (job, attempt): (&JobId, u32), step: usize) -> Answer<bool> {
+pub(crate) async fn is_step(
+    app: &App,
+    (job, attempt): (&JobId, u32),
+    step: usize,
+) -> Answer<bool> {
     let job = app.engine.history().job(job).await?;
     Ok(job.is_some_and(|job| {
         let found = job.attempts.iter().find(|one| one.number == attempt);

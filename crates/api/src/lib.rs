@@ -24,6 +24,7 @@ mod server;
 mod service;
 mod settings;
 mod stall;
+mod stream;
 
 pub use jobs::{NEXT_OFFSET, OUTPUT_ATTEMPT, OUTPUT_OPEN};
 pub use problem::ProblemCode;

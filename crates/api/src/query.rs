@@ -32,6 +32,11 @@ const BOTH_WAYS: &str = "goes forward and `cursor` back; give one of them";
 impl Params {
     /// `known` are the parameters that the address takes.
     pub(crate) fn new(uri: &Uri, known: &[&str], now: Timestamp) -> Self {
+        Self::repeating(uri, known, &[], now)
+    }
+
+    /// As [`Params::new`]; those of `repeated` may be given more than once.
+    pub(crate) fn repeating(uri: &Uri, known: &[&str], repeated: &[&str], now: Timestamp) -> Self {
         let values = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map(|Query(values)| values)
             .unwrap_or_default();
@@ -43,7 +48,9 @@ impl Params {
         for (name, value) in values {
             if !known.contains(&name.as_str()) {
                 params.refuse(&name, unknown(&name, known));
-            } else if params.values.iter().any(|(other, _)| *other == name) {
+            } else if !repeated.contains(&name.as_str())
+                && params.values.iter().any(|(other, _)| *other == name)
+            {
                 params.refuse(&name, "is given more than once".to_owned());
             } else if value.contains(char::REPLACEMENT_CHARACTER) {
                 // What bytes that are no text have been decoded to.
@@ -82,12 +89,31 @@ impl Params {
     where
         T::Err: ToString,
     {
-        let text = self.text(name)?;
+        let text = self.text(name)?.to_owned();
+        self.parse(name, &text)
+    }
+
+    /// Every value of a parameter that may be given more than once.
+    pub(crate) fn all<T: FromStr>(&mut self, name: &str) -> Vec<T>
+    where
+        T::Err: ToString,
+    {
+        let given = self.values.iter().filter(|(known, _)| known == name);
+        let texts: Vec<String> = given.map(|(_, text)| text.clone()).collect();
+        texts
+            .iter()
+            .filter_map(|text| self.parse(name, text))
+            .collect()
+    }
+
+    fn parse<T: FromStr>(&mut self, name: &str, text: &str) -> Option<T>
+    where
+        T::Err: ToString,
+    {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                let message = error.to_string();
-                self.refuse(name, message);
+                self.refuse(name, error.to_string());
                 None
             }
         }

@@ -17,7 +17,7 @@ use crate::{
     app::App,
     dead, events, gate, jobs, metrics, page,
     problem::{Answer, Problem, ProblemCode},
-    service,
+    service, stream,
 };
 
 /// A segment of the path, decoded; `Err` when it is not text.
@@ -26,11 +26,16 @@ pub(crate) type Segment = Result<Path<String>, PathRejection>;
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/api/v1/events", get(events::list).post(events::publish))
+        .route("/api/v1/events/stream", get(stream::events::listen))
         .route("/api/v1/events/{id}", get(events::show))
         .route("/api/v1/events/{id}/verdicts", get(events::verdicts))
         .route("/api/v1/jobs", get(jobs::list))
         .route("/api/v1/jobs/{id}", get(jobs::show))
         .route("/api/v1/jobs/{id}/output", get(jobs::output))
+        .route(
+            "/api/v1/jobs/{id}/output/stream",
+            get(stream::output::listen),
+        )
         .route("/api/v1/jobs/{id}/retry", post(jobs::retry))
         .route("/api/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/api/v1/dead", get(dead::list))

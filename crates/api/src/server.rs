@@ -42,10 +42,13 @@ pub async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_header_size(MAX_HEADER_BYTES);
-    let places = Arc::new(Semaphore::new(settings.max_connections));
+    // A stream does not take the place of a connection that ends.
+    let most = settings.max_connections.saturating_add(settings.max_streams);
+    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let write_timeout = settings.write_timeout;
     let shutdown_timeout = settings.shutdown_timeout;
-    let router = routes::router(App::new(engine, settings));
+    let app = App::new(engine, settings);
+    let router = routes::router(Arc::clone(&app));
     let ending = CancellationToken::new();
     let mut connections = JoinSet::new();
 
@@ -74,6 +77,7 @@ pub async fn serve(
 
     drop(listener);
     ending.cancel();
+    app.streams.end();
     let rest = async { while connections.join_next().await.is_some() {} };
     if timeout(shutdown_timeout, rest).await.is_err() {
         tracing::warn!("some requests did not end in time and were cut off");

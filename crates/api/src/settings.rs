@@ -32,6 +32,13 @@ pub struct ApiSettings {
     pub write_timeout: Duration,
     /// Connections that are open at once; more wait to be accepted.
     pub max_connections: usize,
+    /// Streams that are open at once, beside these connections.
+    pub max_streams: usize,
+    /// How often a stream that has nothing to say shows that it is there.
+    pub stream_alive: Duration,
+    /// For a client of a stream that takes nothing. Shorter than
+    /// `write_timeout`, so that it can be told.
+    pub stream_patience: Duration,
     /// Bytes of request bodies that are in memory at once.
     pub max_bytes_in_flight: usize,
     /// What `Retry-After` says when the queue is full.
@@ -53,6 +60,9 @@ impl ApiSettings {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             max_connections: 1_024,
+            max_streams: 2_000,
+            stream_alive: Duration::from_secs(15),
+            stream_patience: Duration::from_secs(30),
             max_bytes_in_flight: 128 * 1024 * 1024,
             retry_after: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),

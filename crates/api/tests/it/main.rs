@@ -17,3 +17,4 @@ mod manual;
 mod pages;
 mod refusals;
 mod shapes;
+mod streams;
