@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use model::{
     clock::Timestamp,
     event::Severity,
@@ -12,7 +13,7 @@ use model::{
     topic::TopicPattern,
 };
 
-use crate::{faults::FaultPlan, span::Span};
+use crate::{console::Colours, faults::FaultPlan, span::Span};
 
 /// Catches events and runs Ansible playbooks for them.
 #[derive(Debug, Parser)]
@@ -26,6 +27,17 @@ pub(crate) struct Cli {
     /// Address of the service for client commands [env: LARIAT_URL] [default: http://127.0.0.1:8470].
     #[arg(long, global = true, value_name = "URL", display_order = 900)]
     pub(crate) url: Option<String>,
+    /// When to use colours.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        help = "Colours: auto, always or never",
+        display_order = 901
+    )]
+    pub(crate) color: Colours,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -60,6 +72,13 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Put the rules in force as they are in the project now.
     Reload(Json),
+    /// The project's configuration.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print the completions of a shell.
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all commands.
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -70,9 +89,16 @@ pub(crate) struct Json {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Print what was written as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The project directory.
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) project: PathBuf,
     /// Address to listen on, instead of the file's; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS")]
@@ -88,7 +114,7 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// The project directory.
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) project: PathBuf,
     /// Also try every source and sink; exit 4 when one cannot be used.
     #[arg(long)]
@@ -100,8 +126,44 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// Where to write it; made when it is missing.
-    #[arg(value_name = "DIR", default_value = ".")]
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) json: Files,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Every value that is in force, and where it is said.
+    Show(ShowConfig),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowConfig {
+    /// The project directory.
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) project: PathBuf,
+    /// As if it were given to `serve`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// As if it were given to `serve`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write a page for each command into this directory, made when it is missing.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,11 +175,13 @@ pub(crate) enum Import {
 #[derive(Debug, Args)]
 pub(crate) struct ImportLoopabull {
     /// Loopabull's configuration file.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     /// Where to write the project; made when it is missing [default: the file's name].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) into: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: Files,
 }
 
 #[derive(Debug, Args)]
@@ -137,8 +201,8 @@ pub(crate) struct Publish {
     /// When it happened, in RFC 3339.
     #[arg(long)]
     pub(crate) time: Option<Timestamp>,
-    /// debug, info, warning or error.
-    #[arg(long)]
+    /// How serious it is; info when absent.
+    #[arg(long, value_name = "WORD", value_parser = words::severity())]
     pub(crate) severity: Option<Severity>,
     /// A header; may be given several times.
     #[arg(long = "header", value_name = "KEY=VALUE", value_parser = header)]
@@ -207,8 +271,8 @@ pub(crate) enum Events {
         /// Events of this source only, such as `api`.
         #[arg(long)]
         source: Option<String>,
-        /// debug, info, warning or error.
-        #[arg(long)]
+        /// Events of this severity only.
+        #[arg(long, value_name = "WORD", value_parser = words::severity())]
         severity: Option<Severity>,
         #[command(flatten)]
         window: Window,
@@ -233,8 +297,8 @@ pub(crate) enum Jobs {
         /// Jobs of this rule only.
         #[arg(long)]
         rule: Option<RuleName>,
-        /// waiting, queued, running, retrying, succeeded, failed, cancelled, held or returned.
-        #[arg(long)]
+        /// Jobs in this state only.
+        #[arg(long, value_parser = words::job_state())]
         state: Option<JobState>,
         #[command(flatten)]
         window: Window,
@@ -284,14 +348,14 @@ pub(crate) enum Jobs {
 pub(crate) enum Dead {
     /// Open ones, newest first.
     List {
-        /// job_failed, id_conflict, rule_error, undecodable or unsendable.
-        #[arg(long)]
+        /// Dead letters of this kind only.
+        #[arg(long, value_parser = words::dead_kind())]
         kind: Option<DeadKind>,
         /// Dead letters of this rule only.
         #[arg(long)]
         rule: Option<RuleName>,
-        /// open, retried or discarded.
-        #[arg(long)]
+        /// Dead letters in this state, instead of the open ones.
+        #[arg(long, value_parser = words::dead_state())]
         state: Option<DeadState>,
         #[command(flatten)]
         page: Page,
@@ -335,65 +399,7 @@ pub(crate) struct Tail {
     pub(crate) json: bool,
 }
 
+mod words;
+
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::Cli;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    /// Every argument of `command` and of those below it.
-    fn arguments(command: &clap::Command, path: &str, found: &mut Vec<(String, bool)>) {
-        for argument in command.get_arguments() {
-            let name = format!("{path} {}", argument.get_id());
-            found.push((name, argument.get_help().is_some()));
-        }
-        for inner in command.get_subcommands() {
-            arguments(inner, &format!("{path} {}", inner.get_name()), found);
-        }
-    }
-
-    #[test]
-    fn every_argument_is_explained() {
-        let mut found = Vec::new();
-        arguments(&Cli::command(), "lariat", &mut found);
-        let bare: Vec<&String> = found
-            .iter()
-            .filter(|(_, is_explained)| !is_explained)
-            .map(|(name, _)| name)
-            .collect();
-        assert_eq!(Vec::<&String>::new(), bare);
-    }
-
-    #[test]
-    fn the_manual_names_every_command() {
-        let manual = include_str!("../../../docs/cli.md");
-        let root = Cli::command();
-        for command in root.get_subcommands() {
-            let name = command.get_name();
-            assert!(
-                manual.contains(&format!("lariat {name}")),
-                "`{name}` is missing"
-            );
-            for option in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
-                if let Some(long) = option.get_long() {
-                    assert!(
-                        manual.contains(&format!("--{long}")),
-                        "`{name} --{long}` is missing"
-                    );
-                }
-            }
-            for inner in command.get_subcommands() {
-                let inner = inner.get_name();
-                assert!(
-                    manual.contains(&format!("lariat {name} {inner}")),
-                    "`{name} {inner}` is missing"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -88,7 +88,7 @@ pub(crate) async fn run(
                 project: &root,
                 environment,
             };
-            connect::run(&checked.config, vault).await?
+            connect::run(&checked.config, vault, console).await?
         }
         Some(_) | None => Vec::new(),
     };

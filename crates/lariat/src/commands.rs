@@ -1,4 +1,4 @@
-//! Commands that talk to a running service, one file for each noun.
+//! Commands, one file for each noun. Most talk to a running service.
 //!
 //! They hold no decisions about events or jobs: they ask, and print what the
 //! service says.
@@ -10,11 +10,14 @@ use crate::{
     failure::Failure,
 };
 
+pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod dead;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod follow;
 pub(crate) mod jobs;
+pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod reload;
 pub(crate) mod status;
@@ -57,7 +60,9 @@ fn job_state(state: JobState) -> Span {
         JobState::Failed => Style::Red,
         JobState::Held | JobState::Retrying | JobState::Returned => Style::Yellow,
         JobState::Running => Style::Cyan,
-        JobState::Waiting | JobState::Delayed | JobState::Queued | JobState::Cancelled => Style::Plain,
+        JobState::Waiting | JobState::Delayed | JobState::Queued | JobState::Cancelled => {
+            Style::Plain
+        }
     };
     Span::new(style, state.as_str())
 }

@@ -24,7 +24,12 @@ use rules::{
     yaml::{Node, Reader},
 };
 
-use crate::config::{sink::Sink, source::Source};
+use crate::{
+    config::{sink::Sink, source::Source},
+    console::{Colours, Looks},
+    exit::Exit,
+    failure::Failure,
+};
 
 /// The name of the file in the project.
 pub(crate) const FILE: &str = "lariat.yml";
@@ -214,7 +219,20 @@ impl std::str::FromStr for StoreUrl {
     }
 }
 
+impl std::fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sqlite:{}", self.path.display())
+    }
+}
+
 impl StoreUrl {
+    /// What `--store` says.
+    pub(crate) fn given(text: &str) -> Result<Self, Failure> {
+        text.parse().map_err(|error: StoreUrlError| {
+            Failure::new(Exit::Usage, error).context(format!("`{text}` is not a store"))
+        })
+    }
+
     /// The file, seen from the project.
     pub(crate) fn path(&self, project: &Path) -> PathBuf {
         project.join(&self.path)
@@ -341,6 +359,14 @@ pub(crate) fn check_listen(address: SocketAddr) -> Result<SocketAddr, ListenErro
     }
 }
 
+/// What `--listen` says.
+pub(crate) fn given_listen(address: SocketAddr) -> Result<SocketAddr, Failure> {
+    check_listen(address).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(Exit::Usage, error).hint(hint)
+    })
+}
+
 /// What the environment says.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
@@ -348,8 +374,8 @@ pub(crate) struct Environment {
     pub(crate) url: Option<String>,
     /// LARIAT_LOG: what is logged, such as `debug` or `engine=trace,info`.
     pub(crate) log: Option<String>,
-    /// NO_COLOR is set and not empty.
-    pub(crate) no_color: bool,
+    /// NO_COLOR, CLICOLOR_FORCE, CLICOLOR, TERM and COLUMNS.
+    pub(crate) looks: Looks,
     /// PATH, which steps inherit.
     pub(crate) path: Option<String>,
     /// NOTIFY_SOCKET: where the service manager listens.
@@ -370,7 +396,7 @@ impl Environment {
         Self {
             url: text("LARIAT_URL"),
             log: text("LARIAT_LOG"),
-            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            looks: looks(text),
             path: text("PATH"),
             notify_socket: std::env::var_os("NOTIFY_SOCKET").filter(|value| !value.is_empty()),
             watchdog: watchdog(text("WATCHDOG_USEC"), text("WATCHDOG_PID")),
@@ -388,6 +414,27 @@ impl Environment {
     }
 }
 
+/// How output looks, from the conventions that other programs follow.
+fn looks(text: impl Fn(&str) -> Option<String>) -> Looks {
+    let is_dumb = text("TERM").as_deref() == Some("dumb");
+    let is_off = is_dumb || text("CLICOLOR").as_deref() == Some("0");
+    let colours = if text("NO_COLOR").is_some() {
+        Colours::Never
+    } else if text("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        Colours::Always
+    } else if is_off {
+        Colours::Never
+    } else {
+        Colours::Auto
+    };
+    let columns = text("COLUMNS").and_then(|columns| columns.parse().ok());
+    Looks {
+        colours,
+        columns: columns.filter(|columns| *columns > 0),
+        is_dumb,
+    }
+}
+
 /// The watchdog's time, if it is meant for this process.
 fn watchdog(micros: Option<String>, process: Option<String>) -> Option<Duration> {
     let is_ours = process.is_none_or(|process| process == std::process::id().to_string());
@@ -402,6 +449,7 @@ mod queue;
 mod route;
 pub(crate) mod secret;
 mod section;
+pub(crate) mod show;
 pub(crate) mod sink;
 pub(crate) mod source;
 #[cfg(test)]

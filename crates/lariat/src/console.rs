@@ -9,7 +9,10 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
-use crate::{console::neutral::Utf8Pieces, failure::Failure};
+use crate::{
+    console::{neutral::Utf8Pieces, progress::Progress},
+    failure::Failure,
+};
 
 pub(crate) use self::{
     style::{Span, Style, paint},
@@ -17,8 +20,42 @@ pub(crate) use self::{
 };
 
 pub(crate) mod neutral;
+mod progress;
 mod style;
 mod table;
+
+/// When colours are used. What is said on the command line goes before the
+/// environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Colours {
+    /// On a terminal, unless NO_COLOR or CLICOLOR_FORCE say otherwise.
+    #[default]
+    Auto,
+    /// Also where the output is no terminal.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+impl Colours {
+    fn on(self, is_terminal: bool) -> bool {
+        match self {
+            Self::Auto => is_terminal,
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// How output is to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Looks {
+    pub(crate) colours: Colours,
+    /// How wide a terminal is said to be, instead of what it says itself.
+    pub(crate) columns: Option<usize>,
+    /// Nothing moves on this terminal.
+    pub(crate) is_dumb: bool,
+}
 
 /// Where a command prints.
 pub(crate) struct Console {
@@ -30,16 +67,17 @@ pub(crate) struct Console {
     /// Columns, when standard output is a terminal.
     width: Option<usize>,
     pieces: Utf8Pieces,
+    progress: Progress,
 }
 
 impl Console {
-    /// `no_color`: the variable NO_COLOR is set and not empty.
-    pub(crate) fn new(no_color: bool) -> Self {
+    pub(crate) fn new(looks: Looks) -> Self {
         let (out, err) = (io::stdout(), io::stderr());
         let out_is_terminal = out.is_terminal();
         let err_is_terminal = err.is_terminal();
         let width = if out_is_terminal {
-            terminal_size::terminal_size_of(&out).map(|(width, _)| usize::from(width.0))
+            let own = terminal_size::terminal_size_of(&out).map(|(width, _)| usize::from(width.0));
+            looks.columns.or(own)
         } else {
             None
         };
@@ -47,11 +85,32 @@ impl Console {
             out: Box::new(out),
             err: Box::new(err),
             out_is_terminal,
-            out_colour: out_is_terminal && !no_color,
-            err_colour: err_is_terminal && !no_color,
+            out_colour: looks.colours.on(out_is_terminal),
+            err_colour: looks.colours.on(err_is_terminal),
             width,
             pieces: Utf8Pieces::default(),
+            progress: Progress::new(err_is_terminal && !looks.is_dumb),
         }
+    }
+
+    /// Shows on a terminal that `what` is waited for, until
+    /// [`Self::waited`].
+    pub(crate) fn wait_for(&mut self, what: &str) {
+        self.progress.begin(what);
+    }
+
+    pub(crate) fn waited(&mut self) {
+        self.progress.end();
+    }
+
+    /// Text that was made here and is coloured already.
+    pub(crate) fn own(&mut self, text: &str) -> Result<(), Failure> {
+        self.write(text.as_bytes())
+    }
+
+    /// Whether data may be coloured.
+    pub(crate) fn colours_data(&self) -> bool {
+        self.out_colour
     }
 
     /// Whether talk may be coloured.
@@ -130,10 +189,16 @@ impl Console {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.progress.hide();
         self.out
             .write_all(bytes)
             .and_then(|()| self.out.flush())
-            .map_err(Failure::from_output)
+            .map_err(Failure::from_output)?;
+        // Both streams are on the same screen.
+        if !self.out_is_terminal || bytes.ends_with(b"\n") {
+            self.progress.show();
+        }
+        Ok(())
     }
 
     /// A line of talk.
@@ -157,7 +222,9 @@ impl Console {
     }
 
     fn talk(&mut self, text: &str) {
+        self.progress.hide();
         // Nothing is left to be told when standard error is gone.
         writeln!(self.err, "{text}").ok();
+        self.progress.show();
     }
 }

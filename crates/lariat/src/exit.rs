@@ -15,7 +15,6 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    #[cfg(test)]
     pub(crate) const ALL: [Self; 8] = [
         Self::Ok,
         Self::Unexpected,
@@ -41,7 +40,6 @@ impl Exit {
     }
 
     /// The line of the manual.
-    #[cfg(test)]
     pub(crate) fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "it worked, or there was nothing to do",

@@ -11,6 +11,7 @@ use std::{
 
 use fs_err::os::unix::fs::OpenOptionsExt;
 use model::diagnostic::{Diagnostic, Level};
+use serde_json::json;
 
 use crate::{
     args::ImportLoopabull,
@@ -40,6 +41,10 @@ pub(crate) fn run(command: &ImportLoopabull, console: &mut Console) -> Result<()
         Ok(config) => config,
         Err(findings) => {
             let findings = without_secrets(&text, findings);
+            if command.json.json {
+                console.json(&json!({ "diagnostics": findings }))?;
+                return Err(Failure::Told(Exit::Configuration));
+            }
             let colour = console.colours_talk();
             console.rendered(&rules::render::diagnostics(&findings, colour));
             return Err(Failure::Told(Exit::Configuration));
@@ -59,7 +64,21 @@ pub(crate) fn run(command: &ImportLoopabull, console: &mut Console) -> Result<()
             .context("cannot write the project")
             .hint(format!("remove `{}` before you try again", into.display()))
     })?;
-    tell(&into, &written, &found, console)
+    let files = written.files.iter().map(|file| into.join(file.path));
+    let playbooks = found.playbooks.iter();
+    let playbooks = playbooks.map(|playbook| into.join("playbooks").join(&playbook.path));
+    let files: Vec<String> = files
+        .chain(playbooks)
+        .map(|path| path.display().to_string())
+        .collect();
+    if command.json.json {
+        return console.json(&json!({ "files": files, "remarks": written.remarks }));
+    }
+    for file in &files {
+        console.line(file)?;
+    }
+    tell(&into, &written, console);
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
@@ -126,19 +145,7 @@ fn above(path: &Path) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), fs_err::create_dir_all)
 }
 
-fn tell(
-    into: &Path,
-    written: &Written,
-    found: &Found,
-    console: &mut Console,
-) -> Result<(), Failure> {
-    for file in &written.files {
-        console.line(&into.join(file.path).display().to_string())?;
-    }
-    for playbook in &found.playbooks {
-        let path = into.join("playbooks").join(&playbook.path);
-        console.line(&path.display().to_string())?;
-    }
+fn tell(into: &Path, written: &Written, console: &mut Console) {
     console.say("\nwhat is not as it was (also in NOTES.md):");
     for remark in &written.remarks {
         console.say(&format!("  * {remark}"));
@@ -147,5 +154,4 @@ fn tell(
     console.say(&format!(
         "\nlook at it, then:\n  lariat check --project {project}\n  lariat serve --project {project}"
     ));
-    Ok(())
 }

@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use serde_json::json;
+
 use crate::{args::Init, console::Console, exit::Exit, failure::Failure};
 
 const FILES: [(&str, &str); 5] = [
@@ -47,10 +49,17 @@ pub(crate) fn run(command: &Init, console: &mut Console) -> Result<(), Failure> 
         .details(taken)
         .hint("name a directory of its own, such as `lariat init my-project`"));
     }
+    let mut written = Vec::new();
     for (path, text) in FILES {
         write(&dir.join(path), text)
             .map_err(|error| Failure::unexpected(error).context("cannot write the project"))?;
-        console.line(&dir.join(path).display().to_string())?;
+        written.push(dir.join(path).display().to_string());
+        if !command.json.json {
+            console.line(&dir.join(path).display().to_string())?;
+        }
+    }
+    if command.json.json {
+        return console.json(&json!({ "files": written }));
     }
     let project = if dir == Path::new(".") {
         String::new()

@@ -5,15 +5,13 @@
 //! `lariat.yml`, `wiring.rs` for what the service is made of, `serve.rs` for
 //! its life, `commands/` for what talks to it.
 
-use std::process::ExitCode;
-
-use clap::Parser;
+use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
-    args::{Cli, Command, Import},
+    args::{Cli, Command, Config, Import},
     client::Client,
     config::Environment,
-    console::Console,
+    console::{Colours, Console},
     exit::Exit,
     failure::Failure,
 };
@@ -34,6 +32,7 @@ mod logging;
 mod project;
 mod serve;
 mod span;
+mod usage;
 mod wiring;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8470";
@@ -47,30 +46,21 @@ fn main() -> ExitCode {
         return actions::guard::main();
     }
     let environment = Environment::read();
-    let mut console = Console::new(environment.no_color);
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let mut looks = environment.looks;
+    if let Some(colours) = usage::colours(&args).filter(|colours| *colours != Colours::Auto) {
+        looks.colours = colours;
+    }
+    let mut console = Console::new(looks);
+    let came = match usage::parse(&args, looks.colours) {
+        Ok(cli) => run(&cli, &environment, &mut console),
+        Err(error) => usage::answer(&error, &mut console),
     };
-    let exit = match run(&cli, &environment, &mut console) {
-        Ok(exit) => exit,
-        Err(failure) => {
-            failure.print(&mut console);
-            failure.exit()
-        }
-    };
-    ExitCode::from(exit.code())
-}
-
-/// Help, version, or what is wrong with the command line.
-fn usage(error: &clap::Error) -> ExitCode {
-    let exit = if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Ok
-    };
-    // Nobody is left to be told when the output is gone.
-    error.print().ok();
+    console.waited();
+    let exit = came.unwrap_or_else(|failure| {
+        failure.print(&mut console);
+        failure.exit()
+    });
     ExitCode::from(exit.code())
 }
 
@@ -87,6 +77,13 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             ended
         }
+        Command::Config(Config::Show(show)) => {
+            commands::config::run(show, environment, console).map(|()| Exit::Ok)
+        }
+        Command::Completions(completions) => {
+            commands::completions::run(completions, console).map(|()| Exit::Ok)
+        }
+        Command::Man(man) => commands::man::run(man, console).map(|()| Exit::Ok),
         Command::Check(check) => {
             let checked = Box::pin(check::run(check, environment, console));
             client_runtime()?.block_on(checked).map(|()| Exit::Ok)
@@ -117,7 +114,13 @@ async fn ask(command: &Command, client: &Client, console: &mut Console) -> Resul
         Command::Status(json) => commands::status::run(json, client, console).await?,
         Command::Tail(tail) => commands::tail::run(tail, client, console).await?,
         Command::Reload(json) => commands::reload::run(json, client, console).await?,
-        Command::Init(_) | Command::Import(_) | Command::Serve(_) | Command::Check(_) => {}
+        Command::Init(_)
+        | Command::Import(_)
+        | Command::Serve(_)
+        | Command::Check(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {}
     }
     Ok(Exit::Ok)
 }

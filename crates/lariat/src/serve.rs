@@ -98,15 +98,10 @@ fn checked(command: &Serve, root: &Path, console: &mut Console) -> Result<Sound,
     let written = checked.config;
     let mut config = written.clone();
     if let Some(listen) = command.listen {
-        config.listen = config::check_listen(listen).map_err(|error| {
-            let hint = error.hint();
-            Failure::new(Exit::Usage, error).hint(hint)
-        })?;
+        config.listen = config::given_listen(listen)?;
     }
     if let Some(store) = &command.store {
-        config.store = store.parse::<StoreUrl>().map_err(|error| {
-            Failure::new(Exit::Usage, error).context(format!("`{store}` is not a store"))
-        })?;
+        config.store = StoreUrl::given(store)?;
     }
     let rules = rules::Checked {
         rules,

@@ -25,7 +25,11 @@ pub(super) struct Trial {
 }
 
 /// Tries all of them, one after the other.
-pub(super) async fn run(config: &Config, vault: Vault<'_>) -> Result<Vec<Trial>, Failure> {
+pub(super) async fn run(
+    config: &Config,
+    vault: Vault<'_>,
+    console: &mut Console,
+) -> Result<Vec<Trial>, Failure> {
     let worker: WorkerId = "check".parse().expect("letters are a worker id");
     let Links { sources, sinks } = config
         .open(vault, &worker)
@@ -35,6 +39,7 @@ pub(super) async fn run(config: &Config, vault: Vault<'_>) -> Result<Vec<Trial>,
     for source in &sources {
         let (name, came) = match source {
             SourceSettings::Amqp(settings) => {
+                console.wait_for(&format!("trying source `{}`", settings.name));
                 (settings.name.to_string(), try_source(settings).await)
             }
         };
@@ -46,7 +51,10 @@ pub(super) async fn run(config: &Config, vault: Vault<'_>) -> Result<Vec<Trial>,
     }
     for sink in &sinks {
         let (name, came) = match sink {
-            SinkSettings::Amqp(settings) => (settings.name.to_string(), try_sink(settings).await),
+            SinkSettings::Amqp(settings) => {
+                console.wait_for(&format!("trying sink `{}`", settings.name));
+                (settings.name.to_string(), try_sink(settings).await)
+            }
         };
         trials.push(Trial {
             what: "sink",
@@ -54,6 +62,7 @@ pub(super) async fn run(config: &Config, vault: Vault<'_>) -> Result<Vec<Trial>,
             came,
         });
     }
+    console.waited();
     Ok(trials)
 }
 

@@ -73,12 +73,12 @@ fn list(list: &List<DeadLetter>, console: &mut Console) -> Result<(), Failure> {
         return Ok(());
     }
     let mut table = Table::new(&[
-        Column::Fixed("CREATED"),
+        Column::Time("CREATED"),
         Column::Fixed("KIND"),
-        Column::Fixed("STATE"),
+        Column::Spare("STATE"),
         Column::Elastic("RULE"),
         Column::Fixed("ID"),
-        Column::Elastic("CAUSE"),
+        Column::Note("CAUSE"),
     ]);
     for letter in &list.items {
         let rule = letter.rule.as_ref().map(ToString::to_string);

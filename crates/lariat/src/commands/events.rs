@@ -55,9 +55,9 @@ fn print(list: &List<Event>, is_last_day: bool, console: &mut Console) -> Result
         return Ok(());
     }
     let mut table = Table::new(&[
-        Column::Fixed("ACCEPTED"),
-        Column::Fixed("SEVERITY"),
-        Column::Elastic("SOURCE"),
+        Column::Time("ACCEPTED"),
+        Column::Spare("SEVERITY"),
+        Column::Spare("SOURCE"),
         Column::Elastic("TOPIC"),
         Column::Fixed("ID"),
     ]);

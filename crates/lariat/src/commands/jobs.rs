@@ -74,13 +74,13 @@ fn list(list: &List<Job>, console: &mut Console) -> Result<(), Failure> {
         return Ok(());
     }
     let mut table = Table::new(&[
-        Column::Fixed("CREATED"),
+        Column::Time("CREATED"),
         Column::Fixed("STATE"),
         Column::Elastic("RULE"),
-        Column::Fixed("TRIES"),
-        Column::Fixed("TOOK"),
+        Column::Spare("TRIES"),
+        Column::Spare("TOOK"),
         Column::Fixed("ID"),
-        Column::Elastic("REASON"),
+        Column::Note("REASON"),
     ]);
     for job in &list.items {
         table.row(vec![

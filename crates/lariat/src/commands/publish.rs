@@ -167,7 +167,12 @@ async fn wait(
         Show::Output
     };
     let timeout = command.timeout.map(|span| span.0);
+    console.wait_for(&match accepted.jobs.as_slice() {
+        [job] => format!("waiting for job {job}"),
+        jobs => format!("waiting for {} jobs", jobs.len()),
+    });
     let followed = follow::jobs(client, console, &accepted.jobs, (show, timeout)).await?;
+    console.waited();
     let jobs = match followed {
         Followed::Ended(jobs) => jobs,
         Followed::TimedOut => {

@@ -1,30 +1,50 @@
-//! Tables that fit: columns as wide as their content, and on a terminal too
-//! narrow for them the elastic columns give way with an ellipsis. Where output
-//! is not a terminal nothing is ever cut.
+//! Tables that fit. Where output is not a terminal nothing is ever cut and no
+//! column is left out, so that what reads it can rely on it.
+//!
+//! A terminal that is too narrow is met step by step: times lose their
+//! seconds, columns that one can do without go, the last column moves to a
+//! line of its own, and elastic columns are cut with an ellipsis.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::console::{Span, Style, neutral, paint};
 
-/// A column and whether it may be cut.
-#[derive(Debug, Clone, Copy)]
+/// A column and how it gives way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
     /// Ids and words that are useless when cut.
     Fixed(&'static str),
+    /// A time, whose seconds one can do without.
+    Time(&'static str),
     /// Text that reads on without its end.
     Elastic(&'static str),
+    /// Left out when there is no room.
+    Spare(&'static str),
+    /// Text below the others when there is no room beside them; the last one.
+    Note(&'static str),
 }
 
 impl Column {
     fn title(self) -> &'static str {
         match self {
-            Self::Fixed(title) | Self::Elastic(title) => title,
+            Self::Fixed(title)
+            | Self::Time(title)
+            | Self::Elastic(title)
+            | Self::Spare(title)
+            | Self::Note(title) => title,
+        }
+    }
+
+    fn is_elastic(self) -> bool {
+        match self {
+            Self::Elastic(_) | Self::Note(_) => true,
+            Self::Fixed(_) | Self::Time(_) | Self::Spare(_) => false,
         }
     }
 }
 
 /// Rows below a line of titles.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Span>>,
@@ -33,6 +53,17 @@ pub(crate) struct Table {
 const GAP: usize = 2;
 /// An elastic column is never cut below this.
 const LEAST: usize = 8;
+/// Others give way before an elastic column is cut below this.
+const COMFORT: usize = 16;
+/// What stands before a note on a line of its own.
+const INDENT: usize = 4;
+
+/// The columns that stand beside each other, with their widths.
+struct Layout {
+    shown: Vec<(usize, usize)>,
+    /// A column that stands below them.
+    below: Option<usize>,
+}
 
 impl Table {
     pub(crate) fn new(columns: &[Column]) -> Self {
@@ -54,74 +85,144 @@ impl Table {
 
     /// The whole table; `width` is that of the terminal, if it is one.
     pub(crate) fn render(&self, width: Option<usize>, colour: bool) -> String {
-        let widths = self.widths(width);
+        self.clone().render_once(width, colour)
+    }
+
+    fn render_once(mut self, width: Option<usize>, colour: bool) -> String {
+        let layout = self.lay_out(width);
         let mut text = String::new();
         let titles: Vec<Span> = self
             .columns
             .iter()
             .map(|column| Span::new(Style::Dim, column.title()))
             .collect();
-        for row in std::iter::once(&titles).chain(&self.rows) {
-            let last = row.len().saturating_sub(1);
-            for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+        for (number, row) in std::iter::once(&titles).chain(&self.rows).enumerate() {
+            for (place, (index, width)) in layout.shown.iter().enumerate() {
+                let cell = &row[*index];
                 let content = cut(&cell.text, *width);
                 text.push_str(&paint(cell.style, &content, colour));
-                if index < last {
+                if place + 1 < layout.shown.len() {
                     let padding = width.saturating_sub(content.width()) + GAP;
                     text.extend(std::iter::repeat_n(' ', padding));
                 }
             }
             text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
+            let note = layout.below.filter(|_| number > 0).map(|index| &row[index]);
+            if let Some(note) = note.filter(|note| !note.text.is_empty()) {
+                let room = width
+                    .unwrap_or(usize::MAX)
+                    .saturating_sub(INDENT)
+                    .max(LEAST);
+                text.extend(std::iter::repeat_n(' ', INDENT));
+                text.push_str(&paint(note.style, &cut(&note.text, room), colour));
+                text.push('\n');
+            }
         }
         text
     }
 
-    fn widths(&self, limit: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| {
-                let content = self.rows.iter().filter_map(|row| row.get(index));
-                content
-                    .map(|cell| cell.text.width())
-                    .chain([column.title().width()])
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        let Some(limit) = limit else { return widths };
-        let gaps = GAP * widths.len().saturating_sub(1);
-        let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
+    fn lay_out(&mut self, limit: Option<usize>) -> Layout {
+        let mut layout = Layout {
+            shown: self.natural((0..self.columns.len()).collect()),
+            below: None,
+        };
+        let Some(limit) = limit else { return layout };
+        if self.wanted(&layout) > limit {
+            self.shorten_times();
+            let columns = layout.shown.iter().map(|(index, _)| *index);
+            layout.shown = self.natural(columns.collect());
+        }
+        // The last of the spare ones goes first.
+        while self.wanted(&layout) > limit {
+            let spare =
+                |(index, _): &(usize, usize)| matches!(self.columns[*index], Column::Spare(_));
+            let Some(place) = layout.shown.iter().rposition(spare) else {
+                break;
+            };
+            layout.shown.remove(place);
+        }
+        if self.wanted(&layout) > limit
+            && let Some((index, _)) = layout.shown.last().copied()
+            && matches!(self.columns[index], Column::Note(_))
+        {
+            layout.shown.pop();
+            layout.below = Some(index);
+        }
+        self.squeeze(&mut layout.shown, limit);
+        layout
+    }
+
+    /// As wide as the content.
+    fn natural(&self, columns: Vec<usize>) -> Vec<(usize, usize)> {
+        let width = |index: usize| {
+            let content = self.rows.iter().map(|row| row[index].text.width());
+            let title = self.columns[index].title().width();
+            content.chain([title]).max().unwrap_or(0)
+        };
+        columns
+            .into_iter()
+            .map(|index| (index, width(index)))
+            .collect()
+    }
+
+    /// The width of a line whose elastic columns have given way as far as they
+    /// like to.
+    fn wanted(&self, layout: &Layout) -> usize {
+        let least = layout.shown.iter().map(|(index, width)| {
+            if self.columns[*index].is_elastic() {
+                COMFORT.min(*width)
+            } else {
+                *width
+            }
+        });
+        least.sum::<usize>() + GAP * layout.shown.len().saturating_sub(1)
+    }
+
+    fn squeeze(&self, shown: &mut [(usize, usize)], limit: usize) {
+        let gaps = GAP * shown.len().saturating_sub(1);
+        let sum: usize = shown.iter().map(|(_, width)| width).sum();
+        let mut excess = (sum + gaps).saturating_sub(limit);
         while excess > 0 {
-            let widest = self
-                .columns
-                .iter()
-                .enumerate()
-                .filter(|(index, column)| {
-                    matches!(column, Column::Elastic(_)) && widths[*index] > LEAST
-                })
-                .max_by_key(|(index, _)| widths[*index]);
-            let Some((index, _)) = widest else { break };
-            widths[index] -= 1;
+            let widest = shown
+                .iter_mut()
+                .filter(|(index, width)| self.columns[*index].is_elastic() && *width > LEAST)
+                .max_by_key(|(_, width)| *width);
+            let Some((_, width)) = widest else { break };
+            *width -= 1;
             excess -= 1;
         }
-        widths
+    }
+
+    /// `2026-01-02T03:04:05.678Z` becomes `2026-01-02T03:04Z`.
+    fn shorten_times(&mut self) {
+        for (index, column) in self.columns.iter().enumerate() {
+            if !matches!(column, Column::Time(_)) {
+                continue;
+            }
+            for row in &mut self.rows {
+                let text = &mut row[index].text;
+                if let Some((minutes, _)) = text.rsplit_once(':') {
+                    *text = format!("{minutes}Z");
+                }
+            }
+        }
     }
 }
 
+/// At most `width` columns of a terminal, and an ellipsis when there is more.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
     let mut kept = String::new();
+    let mut used = 1;
     for c in text.chars() {
-        kept.push(c);
-        if kept.width() + 1 > width {
-            kept.pop();
+        used += c.width().unwrap_or(0);
+        if used > width {
             break;
         }
+        kept.push(c);
     }
     kept.push('…');
     kept
@@ -129,22 +230,31 @@ fn cut(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr;
+
     use super::{Column, Table};
     use crate::console::Span;
 
+    const COLUMNS: [Column; 5] = [
+        Column::Time("CREATED"),
+        Column::Elastic("TOPIC"),
+        Column::Spare("TRIES"),
+        Column::Fixed("ID"),
+        Column::Note("REASON"),
+    ];
+
     fn table() -> Table {
-        let mut table = Table::new(&[
-            Column::Fixed("ID"),
-            Column::Elastic("TOPIC"),
-            Column::Elastic("REASON"),
-        ]);
+        let mut table = Table::new(&COLUMNS);
         for (id, topic, reason) in [
             ("a1", "org.example.build.finished", "a condition was false"),
             ("a2", "org.例え.テスト", "line\nbreak \u{1b}[31m"),
+            ("a3", "org", ""),
         ] {
             table.row(vec![
-                Span::plain(id),
+                Span::plain("2026-01-02T03:04:05.678Z"),
                 Span::plain(topic),
+                Span::plain("1"),
+                Span::plain(id),
                 Span::plain(reason),
             ]);
         }
@@ -154,20 +264,42 @@ mod tests {
     #[test]
     fn a_table_off_a_terminal_is_never_cut() {
         insta::assert_snapshot!(table().render(None, false), @r"
-        ID  TOPIC                       REASON
-        a1  org.example.build.finished  a condition was false
-        a2  org.例え.テスト             line\nbreak \x1b[31m
+        CREATED                   TOPIC                       TRIES  ID  REASON
+        2026-01-02T03:04:05.678Z  org.example.build.finished  1      a1  a condition was false
+        2026-01-02T03:04:05.678Z  org.例え.テスト             1      a2  line\nbreak \x1b[31m
+        2026-01-02T03:04:05.678Z  org                         1      a3
         ");
     }
 
     #[test]
     fn a_table_fits_a_narrow_terminal() {
-        let text = table().render(Some(40), false);
-        insta::assert_snapshot!(text, @r"
-        ID  TOPIC              REASON
-        a1  org.example.buil…  a condition was …
-        a2  org.例え.テスト    line\nbreak \x1b…
+        insta::assert_snapshot!(table().render(Some(70), false), @r"
+        CREATED            TOPIC                TRIES  ID  REASON
+        2026-01-02T03:04Z  org.example.build.…  1      a1  a condition was fa…
+        2026-01-02T03:04Z  org.例え.テスト      1      a2  line\nbreak \x1b[3…
+        2026-01-02T03:04Z  org                  1      a3
         ");
+    }
+
+    #[test]
+    fn a_note_stands_below_where_there_is_no_room_beside() {
+        insta::assert_snapshot!(table().render(Some(40), false), @r"
+        CREATED            TOPIC              ID
+        2026-01-02T03:04Z  org.example.buil…  a1
+            a condition was false
+        2026-01-02T03:04Z  org.例え.テスト    a2
+            line\nbreak \x1b[31m
+        2026-01-02T03:04Z  org                a3
+        ");
+    }
+
+    #[test]
+    fn every_line_fits_wherever_what_is_fixed_does() {
+        for width in 35..140 {
+            for line in table().render(Some(width), false).lines() {
+                assert!(line.width() <= width, "{width}: {line}");
+            }
+        }
     }
 
     #[test]
