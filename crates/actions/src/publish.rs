@@ -1,24 +1,29 @@
-//! Steps of kind `publish`: an event for a sink.
+//! Steps of kind `publish`: an event for a sink, or a follow-up that goes back
+//! into the intake.
 //!
 //! Nothing is started on this machine, so there is no guard: what ends the
 //! step early is that it stops waiting. The event may have arrived then. It
-//! has the same id at every try, so whoever receives it can tell.
+//! has the same id at every try, so whoever receives it can tell. Each names
+//! its cause, and after so many hops there are no more: a rule that is fed by
+//! what it publishes ends, also when a broker lies between.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use model::{
     action::{PublishCall, StepCall, StepContext, StepControl, StepReport, Stop},
-    clock::{BootTime, Clock},
+    clock::{BootTime, Clock, Timestamp},
     diagnostic::Diagnostic,
-    event::{Event, Origin},
+    event::{Cause, Event, EventDraft, Origin, TooManyHops},
     id::{EventId, SinkName},
     job::{Outcome, Retry, StepKind},
     json::Object,
     ports::{
         Action,
+        chain::{FollowUpError, FollowUps},
         transport::{PublishError, Sink},
     },
+    topic::Topic,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -51,46 +56,118 @@ impl PublishAction {
         Self { sinks, clock }
     }
 
-    fn event(&self, call: PublishCall, context: &StepContext) -> Event {
-        let now = self.clock.now();
-        Event {
-            id: event_id(context),
-            topic: call.topic,
-            time: now,
-            accepted: now,
-            source: SOURCE.to_owned(),
-            severity: call.severity,
-            headers: call.headers,
-            body: call.body,
-            origin: Origin {
-                verified: false,
-                by: None,
-                via: SOURCE.to_owned(),
-            },
-            cause: None,
-        }
-    }
-
-    /// Waits until the sink has answered or the step has to end.
-    async fn answer(
-        &self,
-        sink: &dyn Sink,
-        event: &Arc<Event>,
-        (context, control): (&StepContext, &mut StepControl),
-    ) -> Outcome {
-        let events = [Arc::clone(event)];
+    /// Waits until the sink has answered.
+    async fn send(&self, sink: &dyn Sink, draft: EventDraft, context: &StepContext) -> Outcome {
+        let event = Arc::new(event(draft, self.clock.now(), context));
+        let events = [Arc::clone(&event)];
         // The sink says what it waited for. One that does not keep the time
         // is not waited for much longer.
         let limit = context.timeout.saturating_add(context.grace);
+        match timeout(limit, sink.publish(&events, context.timeout)).await {
+            Ok(answers) => conclude(answers, &format!("`{}` to `{}`", event.topic, sink.name())),
+            Err(_) => timed_out(context),
+        }
+    }
+
+    /// Waits until the event has been accepted, or the step has to end.
+    async fn publish(
+        &self,
+        sink: Option<&dyn Sink>,
+        draft: EventDraft,
+        (context, control): (&StepContext, &mut StepControl),
+    ) -> Outcome {
+        let follow_ups = Arc::clone(&control.follow_ups);
+        let publishing = async {
+            match sink {
+                Some(sink) => self.send(sink, draft, context).await,
+                None => hand_back(follow_ups.as_ref(), draft, context).await,
+            }
+        };
         tokio::select! {
             biased;
             outcome = stopped(&mut control.stop) => outcome,
             outcome = expired(&mut control.deadline, self.clock.as_ref()) => outcome,
-            answers = timeout(limit, sink.publish(&events, context.timeout)) => match answers {
-                Ok(answers) => conclude(answers, &format!("`{}` to `{}`", event.topic, sink.name())),
-                Err(_) => Outcome::TimedOut { after: context.timeout, killed: true },
-            },
+            outcome = publishing => outcome,
         }
+    }
+}
+
+/// What is published for a job. There is none at the end of a long chain.
+fn draft(call: PublishCall, context: &StepContext) -> Result<EventDraft, TooManyHops> {
+    Ok(EventDraft {
+        id: Some(event_id(context)),
+        topic: call.topic,
+        time: None,
+        severity: call.severity,
+        headers: call.headers,
+        body: call.body,
+        origin: Origin {
+            verified: false,
+            by: None,
+            via: SOURCE.to_owned(),
+        },
+        cause: Some(Cause::of(&context.event, &context.job)?),
+    })
+}
+
+/// A draft as sinks take it.
+fn event(draft: EventDraft, now: Timestamp, context: &StepContext) -> Event {
+    let EventDraft {
+        id,
+        topic,
+        time,
+        severity,
+        headers,
+        body,
+        origin,
+        cause,
+    } = draft;
+    Event {
+        id: id.unwrap_or_else(|| event_id(context)),
+        topic,
+        time: time.unwrap_or(now),
+        accepted: now,
+        source: SOURCE.to_owned(),
+        severity,
+        headers,
+        body,
+        origin,
+        cause,
+    }
+}
+
+async fn hand_back(
+    follow_ups: &dyn FollowUps,
+    draft: EventDraft,
+    context: &StepContext,
+) -> Outcome {
+    let topic = draft.topic.clone();
+    match timeout(context.timeout, follow_ups.follow_up(draft)).await {
+        Ok(Ok(())) => Outcome::Succeeded {
+            summary: format!("published `{topic}` as a follow-up"),
+        },
+        Ok(Err(error)) => refused(&topic, &error),
+        Err(_) => timed_out(context),
+    }
+}
+
+fn refused(topic: &Topic, error: &FollowUpError) -> Outcome {
+    let retry = if error.is_retryable() {
+        Retry::Worthwhile
+    } else {
+        Retry::Pointless
+    };
+    Outcome::Failed {
+        exit: None,
+        summary: format!("cannot publish `{topic}`: {error}"),
+        retry,
+    }
+}
+
+fn timed_out(context: &StepContext) -> Outcome {
+    Outcome::TimedOut {
+        after: context.timeout,
+        killed: true,
     }
 }
 
@@ -177,15 +254,18 @@ fn conclude(answers: Vec<Result<(), PublishError>>, what: &str) -> Outcome {
 }
 
 /// What the next steps may name as `result`.
-fn result(event: &Event, sink: &SinkName) -> Object {
-    [
-        ("id", event.id.as_str()),
-        ("topic", event.topic.as_str()),
-        ("sink", sink.as_str()),
-    ]
-    .map(|(name, value)| (name.to_owned(), Value::String(value.to_owned())))
-    .into_iter()
-    .collect()
+fn result(id: &EventId, topic: &Topic, sink: Option<&SinkName>) -> Object {
+    let mut fields = Object::new();
+    for (name, value) in [
+        ("id", Some(id.as_str())),
+        ("topic", Some(topic.as_str())),
+        ("sink", sink.map(SinkName::as_str)),
+    ] {
+        if let Some(value) = value {
+            fields.insert(name.to_owned(), Value::String(value.to_owned()));
+        }
+    }
+    fields
 }
 
 #[async_trait]
@@ -203,27 +283,37 @@ impl Action for PublishAction {
         let StepCall::Publish(call) = call else {
             return step::unstartable(format!("a {} step does not publish", call.kind()));
         };
-        let Some(sink) = self.sinks.get(&call.sink).map(Arc::clone) else {
-            return step::unstartable(format!("there is no sink `{}` in lariat.yml", call.sink));
+        let sink = match &call.sink {
+            Some(name) => match self.sinks.get(name) {
+                Some(sink) => Some(Arc::clone(sink)),
+                None => {
+                    let reason = format!("there is no sink `{name}` in lariat.yml");
+                    return step::unstartable(reason);
+                }
+            },
+            None => None,
         };
-        let event = Arc::new(self.event(call, &context));
-        let outcome = self
-            .answer(sink.as_ref(), &event, (&context, &mut control))
-            .await;
+        let (topic, name) = (call.topic.clone(), call.sink.clone());
+        let outcome = match draft(call, &context) {
+            Ok(draft) => {
+                self.publish(sink.as_deref(), draft, (&context, &mut control))
+                    .await
+            }
+            Err(TooManyHops) => refused(&topic, &FollowUpError::TooManyHops),
+        };
         let is_published = matches!(outcome, Outcome::Succeeded { .. });
+        let id = event_id(&context);
         if is_published {
-            let line = format!(
-                "published {} as {} to {}\n",
-                event.topic,
-                event.id,
-                sink.name()
-            );
+            let place = name
+                .as_ref()
+                .map_or_else(|| "the intake".to_owned(), ToString::to_string);
+            let line = format!("published {topic} as {id} to {place}\n");
             control.output.write(line.into_bytes()).await;
         }
         StepReport {
             outcome,
             exit: None,
-            result: is_published.then(|| result(&event, sink.name())),
+            result: is_published.then(|| result(&id, &topic, name.as_ref())),
         }
     }
 

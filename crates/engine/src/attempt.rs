@@ -22,6 +22,7 @@ use rules::{Prepared, RuleSet, StepScope};
 use tokio::time::Instant;
 
 use crate::{
+    follow_up::Follower,
     lease::{Hold, between},
     output::StoredOutput,
     revisions::{self, RevisionError},
@@ -273,6 +274,7 @@ impl Attempt {
                 self.hold.id().clone(),
                 self.step,
             )),
+            follow_ups: Arc::new(Follower(Arc::clone(&self.shared))),
         };
         let mut running = action.run(call, context, control);
         if let std::task::Poll::Ready(report) = poll!(&mut running) {

@@ -15,6 +15,7 @@ mod custody;
 mod dead;
 mod engine;
 mod explain;
+mod follow_up;
 mod intake;
 mod lease;
 mod meter;

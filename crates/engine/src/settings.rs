@@ -46,6 +46,10 @@ pub struct Settings {
     pub prune_every: Duration,
     /// How long one claim waits for a job before it looks again.
     pub poll: Duration,
+    /// Follow-ups of one event and of its follow-ups, at most. A rule that
+    /// publishes two events and answers both makes thousands before its hops
+    /// are used up.
+    pub chain_limit: usize,
 }
 
 impl Default for Settings {
@@ -61,6 +65,7 @@ impl Default for Settings {
             recover_every: Duration::from_secs(5),
             prune_every: Duration::from_secs(60),
             poll: Duration::from_secs(1),
+            chain_limit: 10_000,
         }
     }
 }

@@ -68,12 +68,13 @@ pub struct CommandCall {
     pub detach: bool,
 }
 
-/// An event to be published to a sink. Its id follows from the event, the
+/// An event to be published to a sink, or back into the intake when there is
+/// none. Its id follows from the event, the
 /// rule and the step, so that it is the same however often and on whichever
 /// instance the step is tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishCall {
-    pub sink: SinkName,
+    pub sink: Option<SinkName>,
     pub topic: Topic,
     pub severity: Severity,
     pub headers: Object,
@@ -114,6 +115,7 @@ pub struct StepControl {
     /// moved with every renewal of the lease and is never after its end.
     pub deadline: watch::Receiver<BootTime>,
     pub output: Arc<dyn crate::ports::OutputSink>,
+    pub follow_ups: Arc<dyn crate::ports::chain::FollowUps>,
 }
 
 /// How a step ended.

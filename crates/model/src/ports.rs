@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub mod access;
+pub mod chain;
 pub mod custody;
 pub mod outbox;
 pub mod transport;

@@ -15,6 +15,7 @@
 
 pub mod access;
 pub mod build;
+pub mod chain;
 pub mod control;
 pub mod custody;
 pub mod history;
@@ -39,6 +40,7 @@ use model::{
         Accepted, Claimant, DeadLetter, DeadLetterDraft, DeadState, Fenced, History, Intake,
         JobControl, JobQueue, Judged, Recovered, Upkeep,
         access::{Audit, Tokens},
+        chain::Chains,
         custody::JobCustody,
         outbox::Outbox,
     },
@@ -62,6 +64,7 @@ pub struct Fixture {
     pub outbox: Arc<dyn Outbox>,
     pub tokens: Arc<dyn Tokens>,
     pub audit: Arc<dyn Audit>,
+    pub chains: Arc<dyn Chains>,
     /// The clock that the store was given: [`TestClock::by_hand`].
     pub clock: Arc<TestClock>,
     /// What must live as long as the store, such as its directory.
@@ -80,6 +83,7 @@ impl Fixture {
             + Outbox
             + Tokens
             + Audit
+            + Chains
             + 'static,
     {
         Self {
@@ -91,7 +95,8 @@ impl Fixture {
             custody: Arc::clone(&store) as Arc<dyn JobCustody>,
             outbox: Arc::clone(&store) as Arc<dyn Outbox>,
             tokens: Arc::clone(&store) as Arc<dyn Tokens>,
-            audit: store,
+            audit: Arc::clone(&store) as Arc<dyn Audit>,
+            chains: store,
             clock,
             guard: Box::new(guard),
         }
@@ -355,6 +360,12 @@ macro_rules! contract_lines {
                 the_audit_is_filtered_and_paged
                 what_people_do_to_jobs_and_dead_letters_is_in_the_audit
                 what_changed_nothing_is_not_in_the_audit
+            }
+            chain {
+                follow_ups_are_found_by_their_cause
+                follow_ups_are_found_when_their_cause_is_gone
+                the_jobs_of_several_events_are_found_at_once
+                the_length_of_a_chain_counts_all_its_branches
             }
         }
     };

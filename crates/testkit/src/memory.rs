@@ -9,6 +9,7 @@
 //! gives the next process the same state.
 
 mod access;
+mod chain;
 mod control;
 mod custody;
 mod dump;

@@ -102,6 +102,7 @@ pub enum EncodeError {
     Headers { bytes: usize },
 }
 
+mod cause;
 mod decode;
 mod encode;
 mod envelope;

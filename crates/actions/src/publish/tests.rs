@@ -6,7 +6,7 @@ use model::{
     id::{JobId, Principal},
     job::Exit,
     link::{LinkState, LinkStatus},
-    ports::OutputSink,
+    ports::{AcceptError, OutputSink},
     topic::Topic,
 };
 use serde_json::json;
@@ -92,7 +92,23 @@ impl OutputSink for Kept {
     }
 }
 
+/// Takes follow-ups, or refuses them.
+#[derive(Debug, Default)]
+struct FakeIntake {
+    taken: Mutex<Vec<EventDraft>>,
+    refusals: Mutex<Vec<FollowUpError>>,
+}
+
+#[async_trait]
+impl FollowUps for FakeIntake {
+    async fn follow_up(&self, event: EventDraft) -> Result<(), FollowUpError> {
+        self.taken.lock().unwrap().push(event);
+        self.refusals.lock().unwrap().pop().map_or(Ok(()), Err)
+    }
+}
+
 struct Stage {
+    intake: Arc<FakeIntake>,
     action: PublishAction,
     sink: Arc<FakeSink>,
     clock: Arc<TestClock>,
@@ -126,6 +142,7 @@ impl Stage {
             cause: None,
         };
         Self {
+            intake: Arc::default(),
             action: PublishAction::new(sinks.into(), Arc::clone(&clock) as _),
             sink,
             context: StepContext {
@@ -151,6 +168,7 @@ impl Stage {
             stop: self.stop.subscribe(),
             deadline: self.deadline.subscribe(),
             output: Arc::clone(&self.output) as _,
+            follow_ups: Arc::clone(&self.intake) as _,
         }
     }
 
@@ -173,7 +191,7 @@ impl Stage {
 
 fn call() -> PublishCall {
     PublishCall {
-        sink: "bus".parse().unwrap(),
+        sink: Some("bus".parse().unwrap()),
         topic: "org.example.done".parse().unwrap(),
         severity: Severity::Warning,
         headers: Object::new(),
@@ -197,6 +215,12 @@ async fn an_event_is_published_and_named_in_the_result() {
     );
     assert_eq!("lariat", event.origin.via);
     assert_eq!(stage.clock.now(), event.time);
+    let cause = Cause {
+        event: "e".parse().unwrap(),
+        job: "0192-ab".parse().unwrap(),
+        hops: 1,
+    };
+    assert_eq!(Some(cause), event.cause);
     let expect = StepReport {
         outcome: Outcome::Succeeded {
             summary: "published `org.example.done` to `bus`".to_owned(),
@@ -243,6 +267,99 @@ async fn every_try_of_a_step_has_one_id_and_no_other_step_has_it() {
     assert_eq!(3, ids.len(), "{ids:?}");
 }
 
+fn follow_up() -> PublishCall {
+    PublishCall {
+        sink: None,
+        ..call()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_sink_it_goes_back_into_the_intake() {
+    let stage = Stage::new(Manner::Answers(Ok(())));
+    let report = stage.publish(follow_up()).await;
+    assert_eq!(
+        "published `org.example.done` as a follow-up",
+        report.outcome.summary()
+    );
+    let taken = stage.intake.taken.lock().unwrap().clone();
+    let id = "2025-a34b08b4-4dc8-8842-a16b-e9821dd03ad8";
+    assert_eq!(1, taken.len());
+    assert_eq!(id, taken[0].id.as_ref().unwrap().as_str());
+    assert_eq!(
+        (Severity::Warning, &json!({"n": 1})),
+        (taken[0].severity, &taken[0].body)
+    );
+    assert_eq!(1, taken[0].cause.as_ref().unwrap().hops);
+    let result = json!({"id": id, "topic": "org.example.done"});
+    assert_eq!(result.as_object().cloned(), report.result);
+    assert!(stage.taken().is_empty(), "no sink hears of it");
+    assert_eq!(
+        format!("published org.example.done as {id} to the intake\n"),
+        stage.text()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_follow_up_is_tried_again_where_that_can_help() {
+    let cases = [
+        (
+            FollowUpError::TooLong { limit: 9 },
+            Retry::Pointless,
+            "9 events",
+        ),
+        (
+            FollowUpError::IdTaken {
+                id: "x".parse().unwrap(),
+            },
+            Retry::Pointless,
+            "another event has the id `x`",
+        ),
+        (
+            AcceptError::QueueFull { limit: 5 }.into(),
+            Retry::Worthwhile,
+            "5 jobs wait already",
+        ),
+    ];
+    for (error, expect, why) in cases {
+        let stage = Stage::new(Manner::Answers(Ok(())));
+        stage.intake.refusals.lock().unwrap().push(error);
+        let report = stage.publish(follow_up()).await;
+        let Outcome::Failed { retry, summary, .. } = &report.outcome else {
+            panic!("{report:?}")
+        };
+        assert_eq!((expect, None), (*retry, report.result));
+        assert!(summary.contains(why), "{summary}");
+        assert_eq!("", stage.text());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_long_chain_publishes_nothing() {
+    for call in [call(), follow_up()] {
+        let mut stage = Stage::new(Manner::Answers(Ok(())));
+        let event = Event {
+            cause: Some(Cause {
+                event: "before".parse().unwrap(),
+                job: "0191-ff".parse().unwrap(),
+                hops: 16,
+            }),
+            ..Event::clone(&stage.context.event)
+        };
+        stage.context.event = Arc::new(event);
+        let report = stage.publish(call).await;
+        let expect = Outcome::Failed {
+            exit: None,
+            summary: "cannot publish `org.example.done`: the chain of follow-ups has \
+                      16 hops already; this looks like a loop"
+                .to_owned(),
+            retry: Retry::Pointless,
+        };
+        assert_eq!(expect, report.outcome);
+        assert!(stage.taken().is_empty() && stage.intake.taken.lock().unwrap().is_empty());
+    }
+}
+
 #[track_caller]
 fn check_failure(answer: Result<(), PublishError>, retry: Retry, why: &str) {
     let expect = Outcome::Failed {
@@ -283,7 +400,7 @@ async fn a_sink_that_is_gone_is_named() {
     let stage = Stage::new(Manner::Answers(Ok(())));
     let report = stage
         .publish(PublishCall {
-            sink: "other".parse().unwrap(),
+            sink: Some("other".parse().unwrap()),
             ..call()
         })
         .await;

@@ -11,11 +11,14 @@ use async_trait::async_trait;
 use model::{
     action::{CommandCall, PlaybookCall, StepCall, StepContext, StepControl, StepReport, Stop},
     clock::{BootTime, Clock, Timestamp},
-    event::{Event, Origin, Severity},
+    event::{Event, EventDraft, Origin, Severity},
     id::JobId,
     job::{Exit, Outcome},
     json::Object,
-    ports::{Action, OutputSink},
+    ports::{
+        Action, OutputSink,
+        chain::{FollowUpError, FollowUps},
+    },
 };
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -37,6 +40,17 @@ impl Clock for SystemClock {
             boot: "this".to_owned(),
             millis: i64::try_from(now.as_millis()).unwrap(),
         }
+    }
+}
+
+/// For steps that publish nothing.
+#[derive(Debug)]
+struct NoFollowUps;
+
+#[async_trait]
+impl FollowUps for NoFollowUps {
+    async fn follow_up(&self, event: EventDraft) -> Result<(), FollowUpError> {
+        panic!("`{}` was published", event.topic);
     }
 }
 
@@ -125,6 +139,7 @@ impl Stage {
             stop: self.stop.subscribe(),
             deadline: self.deadline.subscribe(),
             output: Arc::clone(&self.output) as Arc<dyn OutputSink>,
+            follow_ups: Arc::new(NoFollowUps),
         }
     }
 

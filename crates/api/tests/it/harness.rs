@@ -192,6 +192,7 @@ pub(crate) async fn serve_linked(
         outbox: Arc::clone(&store) as _,
         tokens: Arc::clone(&store) as _,
         audit: Arc::clone(&store) as _,
+        chains: Arc::clone(&store) as _,
         sources: links.sources,
         sinks: links.sinks,
         routes: links.routes,

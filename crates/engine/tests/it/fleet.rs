@@ -253,6 +253,7 @@ impl Fleet {
             outbox: store.clone(),
             tokens: store.clone(),
             audit: store.clone(),
+            chains: store.clone(),
             sources: vec![Arc::new(source)],
             sinks: vec![sink.clone()],
             routes: options.routes.clone(),

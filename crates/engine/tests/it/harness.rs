@@ -1,6 +1,7 @@
 //! An engine over ports in memory that can crash and come back.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -9,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use actions::PublishAction;
 use async_trait::async_trait;
 use engine::{DeadRetry, Engine, EngineParts, Settings};
 use model::{
@@ -204,12 +206,19 @@ impl TestEngine {
     }
 
     pub(crate) async fn restart_with(&mut self, plan: FaultPlan) {
+        self.restart_as(plan, |_| {}).await;
+    }
+
+    /// The next process, with other settings.
+    pub(crate) async fn restart_as(&mut self, plan: FaultPlan, change: impl FnOnce(&mut Settings)) {
         self.crash().await;
         self.faults = Arc::new(plan);
         self.store = Arc::new(self.store.reopened(Arc::clone(&self.faults)));
         self.store.expire_leases();
         self.processes += 1;
-        self.engine = Engine::start(self.parts()).await.unwrap();
+        let mut parts = self.parts();
+        change(&mut parts.settings);
+        self.engine = Engine::start(parts).await.unwrap();
     }
 
     /// Whether the planned death has come, to this process or to one before.
@@ -347,13 +356,17 @@ fn parts(
         control: store.clone(),
         history: store.clone(),
         upkeep: store.clone(),
-        actions: vec![Arc::new(ScriptedAction {
-            world: Arc::clone(world),
-        })],
+        actions: vec![
+            Arc::new(ScriptedAction {
+                world: Arc::clone(world),
+            }),
+            Arc::new(PublishAction::new(BTreeMap::new(), clock.clone())),
+        ],
         custody: store.clone(),
         outbox: store.clone(),
         tokens: store.clone(),
         audit: store.clone(),
+        chains: store.clone(),
         sources: Vec::new(),
         sinks: Vec::new(),
         routes: Vec::new(),

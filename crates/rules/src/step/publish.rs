@@ -23,10 +23,13 @@ use crate::{
 
 /// Longest name of a header, in bytes: AMQP's limit.
 const MAX_HEADER_NAME: usize = 255;
+/// What the names of the headers begin with that carry the cause of an event.
+const RESERVED: &str = "lariat-";
 
 #[derive(Debug)]
 pub(crate) struct Publish {
-    sink: SinkName,
+    /// Absent: back into the intake.
+    sink: Option<SinkName>,
     topic: Field,
     /// Absent: an empty object.
     body: Option<Shape>,
@@ -37,7 +40,10 @@ pub(crate) struct Publish {
 
 impl Publish {
     pub(super) fn what(&self) -> String {
-        format!("{} to {}", self.topic.source(), self.sink)
+        match &self.sink {
+            Some(sink) => format!("{} to {sink}", self.topic.source()),
+            None => format!("{} as a follow-up", self.topic.source()),
+        }
     }
 
     /// `node` is the value of the key `publish`.
@@ -112,18 +118,10 @@ fn read_sink(
     reader: &mut Reader<'_>,
     keys: &mut Mapping<'_>,
     listing: &Listing,
-) -> Option<SinkName> {
-    if keys.entry("sink").is_none() {
-        reader.error(
-            Code::LaterVersion,
-            keys.span(),
-            "publishing without a `sink`, back into the intake, comes in a later version"
-                .to_owned(),
-            Some("name one of the `sinks` of lariat.yml".to_owned()),
-        );
-        return None;
-    }
-    let node = keys.required(reader, "sink")?;
+) -> Option<Option<SinkName>> {
+    let Some(node) = keys.stated(reader, "sink") else {
+        return Some(None);
+    };
     let text = reader.string(node)?;
     let name: SinkName = match text.parse() {
         Ok(name) => name,
@@ -136,11 +134,14 @@ fn read_sink(
         }
     };
     if listing.has_sink(&name) {
-        return Some(name);
+        return Some(Some(name));
     }
     let hint = match nearest(name.as_str(), listing.sinks()) {
         Some(similar) => format!("did you mean `{similar}`?"),
-        None => format!("add `{name}` to the `sinks` of lariat.yml"),
+        None => format!(
+            "add `{name}` to the `sinks` of lariat.yml, or leave `sink` out for an event \
+             that Lariat itself takes in"
+        ),
     };
     reader.error(
         Code::UnknownSink,
@@ -183,6 +184,15 @@ fn read_headers(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<(String, Sha
 
 fn read_header(reader: &mut Reader<'_>, entry: &Entry) -> Option<(String, Shape)> {
     let name = entry.key.as_str();
+    let is_ours = name.starts_with(RESERVED);
+    if is_ours {
+        reader.error(
+            Code::BadValue,
+            entry.key_span,
+            format!("headers that start with `{RESERVED}` are the engine's own"),
+            None,
+        );
+    }
     let is_name = (1..=MAX_HEADER_NAME).contains(&name.len()) && !name.contains(char::is_control);
     if !is_name {
         reader.error(
@@ -201,7 +211,7 @@ fn read_header(reader: &mut Reader<'_>, entry: &Entry) -> Option<(String, Shape)
             return None;
         }
     };
-    is_name.then(|| (entry.key.clone(), shape))
+    (is_name && !is_ours).then(|| (entry.key.clone(), shape))
 }
 
 fn render_headers(headers: &[(String, Shape)], renderer: &Renderer<'_>) -> Result<Object, NoCall> {

@@ -15,9 +15,10 @@ mod memory {
     crate::contract_suite!(fixture);
 }
 
-const PORTS: [&str; 4] = [
+const PORTS: [&str; 5] = [
     include_str!("../../../model/src/ports.rs"),
     include_str!("../../../model/src/ports/access.rs"),
+    include_str!("../../../model/src/ports/chain.rs"),
     include_str!("../../../model/src/ports/custody.rs"),
     include_str!("../../../model/src/ports/outbox.rs"),
 ];
@@ -55,6 +56,7 @@ fn every_function_of_the_suite_is_in_its_list() {
         ("custody", include_str!("custody.rs")),
         ("outbox", include_str!("outbox.rs")),
         ("access", include_str!("access.rs")),
+        ("chain", include_str!("chain.rs")),
     ];
     for (port, source) in sources {
         let written: BTreeSet<&str> = source

@@ -15,7 +15,7 @@ use model::{
 };
 use serde_json::Value;
 
-use super::{Decoding, Format, Message, envelope, fedora, headers};
+use super::{Decoding, Format, Message, cause, envelope, fedora, headers};
 use crate::{checked, scan, shown};
 
 /// An id of the sender that is no id of ours is kept under this name.
@@ -79,6 +79,7 @@ fn read(message: &Message, how: &Decoding, origin: Origin) -> Result<EventDraft,
             place: "headers",
             nesting,
         })?;
+    let cause = cause::take(&message.headers, &mut event_headers);
     if let Some(priority) = message.priority {
         event_headers.insert(fedora::PRIORITY.to_owned(), Value::from(priority));
     }
@@ -130,7 +131,7 @@ fn read(message: &Message, how: &Decoding, origin: Origin) -> Result<EventDraft,
         headers: event_headers,
         body,
         origin,
-        cause: None,
+        cause,
     })
 }
 

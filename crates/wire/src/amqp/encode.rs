@@ -9,7 +9,8 @@ use model::{event::Event, json::Object};
 use serde_json::Value;
 
 use super::{
-    EncodeError, Encoding, Format, HeaderValue, MAX_HEADERS, Message, envelope, fedora, headers,
+    EncodeError, Encoding, Format, HeaderValue, MAX_HEADERS, Message, cause, envelope, fedora,
+    headers,
 };
 use crate::shown;
 
@@ -60,7 +61,9 @@ fn header_table(
 ) -> Result<BTreeMap<String, HeaderValue>, EncodeError> {
     let mut table = BTreeMap::new();
     for (name, value) in &event.headers {
-        if format == Format::Serializer && envelope::holds(name) {
+        let is_written_anew =
+            cause::holds(name) || (format == Format::Serializer && envelope::holds(name));
+        if is_written_anew {
             continue;
         }
         let about = fedora::is_about(name) && *value != Value::Bool(true);
@@ -84,6 +87,9 @@ fn header_table(
     if let Some(priority) = priority {
         let priority = HeaderValue::Int32(i32::from(priority));
         table.insert(fedora::PRIORITY.to_owned(), priority);
+    }
+    if let Some(cause) = &event.cause {
+        cause::write(cause, &mut table);
     }
     let bytes = headers::size(&table);
     if bytes > MAX_HEADERS {

@@ -13,6 +13,7 @@ use super::{
     Decoding, EncodeError, Encoding, Format, HeaderValue, MAX_HEADERS, Message, decode, encode,
 };
 
+mod causes;
 mod envelopes;
 mod reading;
 mod round_trip;

@@ -132,10 +132,6 @@ fn what_a_later_version_has_is_named() {
         "run: [{celery: {}}, {notify: x}]",
         "4:12 later-version, 4:26 later-version",
     );
-    check(
-        "run: {publish: {topic: org.example.done}}",
-        "4:20 later-version",
-    );
 }
 
 #[test]
@@ -144,6 +140,11 @@ fn what_is_published_is_checked() {
         "run: {publish: {sink: bus, topic: 'org.example.{{ msg.x }}', body: {a: ['{{ job }}', 1]}, \
          severity: warning, headers: {a: '{{ result.n }}', b: 1, c: true}}, timeout: 5s}",
         "",
+    );
+    check("run: {publish: {topic: a}}", "");
+    check(
+        "run: {publish: {topic: a, headers: {lariat-hops: 1}}}",
+        "4:41 bad-value",
     );
     check("run: {publish: bus}", "4:20 wrong-type");
     check("run: {publish: {sink: bus}}", "4:20 missing-key");

@@ -106,7 +106,7 @@ fn what_is_published_keeps_its_types() {
                body: {n: '{{ msg.n }}', text: 'n={{ msg.n }}', all: ['{{ msg }}'], r: '{{ result.host }}', f: 2.50}}}";
     let body = r#"{"state": "done", "how": "error", "n": 1.50}"#;
     let expect = PublishCall {
-        sink: "bus".parse().unwrap(),
+        sink: Some("bus".parse().unwrap()),
         topic: "org.example.done".parse().unwrap(),
         severity: Severity::Error,
         headers: serde_json::from_str(r#"{"n": 1.50, "job": "0192-ab", "fixed": true}"#).unwrap(),
@@ -127,14 +127,22 @@ fn publishing_has_defaults() {
         panic!("no call")
     };
     let expect = PublishCall {
-        sink: "bus".parse().unwrap(),
+        sink: Some("bus".parse().unwrap()),
         topic: "a.b".parse().unwrap(),
         severity: Severity::Info,
         headers: Object::new(),
         body: json!({}),
     };
-    assert_eq!(StepCall::Publish(expect), call);
+    assert_eq!(StepCall::Publish(expect.clone()), call);
     assert_eq!(Duration::from_secs(60), timeout);
+    let follow_up = PublishCall {
+        sink: None,
+        ..expect
+    };
+    let Ok(Prepared::Run { call, .. }) = prepare("{publish: {topic: a.b}}", "[1]") else {
+        panic!("no call")
+    };
+    assert_eq!(StepCall::Publish(follow_up), call);
 }
 
 #[track_caller]
