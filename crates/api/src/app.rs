@@ -3,15 +3,21 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use model::{clock::Timestamp, id::Principal};
+use model::{clock::Timestamp, ports::StoreError};
 use tokio::sync::Semaphore;
 
-use crate::{body::SHARE_BYTES, settings::ApiSettings, stream::Streams};
+use crate::{
+    access::Access, body::SHARE_BYTES, limits::Limiter, settings::ApiSettings, stream::Streams,
+};
 
 /// Shared by all requests.
 pub(crate) struct App {
     pub(crate) engine: Engine,
     pub(crate) settings: ApiSettings,
+    /// Who may come in.
+    pub(crate) access: Access,
+    pub(crate) per_token: Limiter,
+    pub(crate) per_address: Limiter,
     /// Memory that the bodies of requests may take, see `body.rs`.
     pub(crate) in_flight: Semaphore,
     pub(crate) streams: Streams,
@@ -21,22 +27,25 @@ pub(crate) struct App {
 pub(crate) type Shared = axum::extract::State<Arc<App>>;
 
 impl App {
-    pub(crate) fn new(engine: Engine, settings: ApiSettings) -> Arc<Self> {
+    pub(crate) async fn new(
+        engine: Engine,
+        settings: ApiSettings,
+    ) -> Result<Arc<Self>, StoreError> {
+        let tokens = Arc::clone(engine.tokens());
+        let access = Access::load(tokens, Arc::clone(engine.audit())).await?;
         let shares = (settings.max_bytes_in_flight / SHARE_BYTES).min(Semaphore::MAX_PERMITS);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             streams: Streams::new(&settings),
             engine,
+            access,
+            per_token: Limiter::new(settings.requests_per_token),
+            per_address: Limiter::new(settings.requests_per_address),
             settings,
             in_flight: Semaphore::new(shares),
-        })
+        }))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.settings.clock.now()
-    }
-
-    /// Who asks. Without credentials that is all that is known.
-    pub(crate) fn principal(&self) -> Principal {
-        Principal("api".to_owned())
     }
 }

@@ -101,16 +101,31 @@ fn form(headers: &HeaderMap) -> Answer<Form> {
     })
 }
 
+/// Reads a small body that must be JSON.
+pub(crate) async fn object(app: &App, request: Request) -> Answer<Received<'_>> {
+    let (parts, body) = request.into_parts();
+    check_content_type(&parts.headers, &[JSON])?;
+    read(app, &parts.headers, body, SMALL).await
+}
+
+/// Reads what a form of ours sends.
+pub(crate) async fn fields(app: &App, request: Request) -> Answer<String> {
+    let (parts, body) = request.into_parts();
+    check_content_type(&parts.headers, &["application/x-www-form-urlencoded"])?;
+    let received = read(app, &parts.headers, body, SMALL).await?;
+    Ok(String::from_utf8_lossy(&received.bytes).into_owned())
+}
+
 /// For requests that say everything in their address: an empty body, or `{}`
 /// from clients that always send JSON.
 pub(crate) async fn none(app: &App, request: Request) -> Answer<()> {
     let (parts, body) = request.into_parts();
     let received = read(app, &parts.headers, body, SMALL).await?;
-    if received.bytes.is_empty() {
+    if received.bytes.is_empty() && !parts.headers.contains_key(header::CONTENT_TYPE) {
         return Ok(());
     }
     check_content_type(&parts.headers, &[JSON])?;
-    if received.bytes.trim_ascii() == b"{}" {
+    if matches!(received.bytes.trim_ascii(), b"" | b"{}") {
         return Ok(());
     }
     Err(Problem::new(

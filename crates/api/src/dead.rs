@@ -13,7 +13,9 @@ use model::{
 
 use crate::{
     app::{App, Shared},
-    body, json,
+    body,
+    gate::Caller,
+    json,
     list::Listing,
     problem::{Answer, Problem, ProblemCode},
     query::Params,
@@ -55,13 +57,19 @@ async fn letter(app: &App, id: &DeadLetterId) -> Answer<json::DeadLetter> {
         .ok_or_else(|| Problem::not_found("dead letter", &id))
 }
 
-pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {
+pub(crate) async fn retry(
+    app: Shared,
+    caller: Caller,
+    id: Segment,
+    uri: Uri,
+    request: Request,
+) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     let id: DeadLetterId = routes::id(id, "dead letter")?;
     body::none(&app, request).await?;
     let retried = app
         .engine
-        .retry_dead(&id, &app.principal())
+        .retry_dead(&id, &caller.principal())
         .await
         .map_err(|error| Problem::accept(error, app.settings.retry_after))?;
     let mut sink = None;
@@ -102,11 +110,17 @@ pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) 
     ))
 }
 
-pub(crate) async fn discard(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {
+pub(crate) async fn discard(
+    app: Shared,
+    caller: Caller,
+    id: Segment,
+    uri: Uri,
+    request: Request,
+) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     let id: DeadLetterId = routes::id(id, "dead letter")?;
     body::none(&app, request).await?;
-    match app.engine.discard_dead(&id, &app.principal()).await? {
+    match app.engine.discard_dead(&id, &caller.principal()).await? {
         Some(true) => Ok(routes::json(StatusCode::OK, &letter(&app, &id).await?)),
         Some(false) => Err(not_open(None)),
         None => Err(Problem::not_found("dead letter", &id)),

@@ -18,6 +18,7 @@ use wire::{cloudevents, event_json};
 use crate::{
     app::{App, Shared},
     body::{self, Form},
+    gate::Caller,
     json,
     list::Listing,
     problem::{Answer, Problem, ProblemCode},
@@ -31,18 +32,18 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// Requests from this size on are read beside the other requests.
 const LARGE: usize = 64 * 1024;
 
-pub(crate) async fn publish(app: Shared, uri: Uri, request: Request) -> Answer {
-    let answer = accept(&app, &uri, request).await;
+pub(crate) async fn publish(app: Shared, caller: Caller, uri: Uri, request: Request) -> Answer {
+    let answer = accept(&app, &caller, &uri, request).await;
     if let Err(problem) = &answer {
         app.engine.meter().refused("api", problem.code.as_str());
     }
     answer
 }
 
-async fn accept(app: &App, uri: &Uri, request: Request) -> Answer {
+async fn accept(app: &App, caller: &Caller, uri: &Uri, request: Request) -> Answer {
     Params::new(uri, &[], app.now()).finish()?;
     let (form, received) = body::events(app, request).await?;
-    let drafts = read(app, form, received.bytes.clone()).await?;
+    let drafts = read(app, (form, caller.origin()), received.bytes.clone()).await?;
     let events = app
         .engine
         .publish(drafts, "api")
@@ -54,26 +55,27 @@ async fn accept(app: &App, uri: &Uri, request: Request) -> Answer {
     ))
 }
 
-async fn read(app: &App, form: Form, bytes: bytes::Bytes) -> Answer<Vec<EventDraft>> {
+async fn read(
+    app: &App,
+    (form, origin): (Form, Origin),
+    bytes: bytes::Bytes,
+) -> Answer<Vec<EventDraft>> {
     let limits = app.settings.event_limits();
     let is_large = bytes.len() >= LARGE;
-    let read = move || {
-        let origin = Origin::open_http();
-        match form {
-            Form::Own => event_json::read(&bytes, &limits, &origin),
-            Form::Structured => cloudevents::read_structured(&bytes, &limits, &origin),
-            Form::Batch => cloudevents::read_batch(&bytes, &limits, &origin),
-            Form::Binary {
-                content_type,
-                headers,
-            } => {
-                let request = cloudevents::Binary {
-                    content_type: content_type.as_deref(),
-                    headers: &headers,
-                    data: &bytes,
-                };
-                cloudevents::read_binary(request, &limits, &origin)
-            }
+    let read = move || match form {
+        Form::Own => event_json::read(&bytes, &limits, &origin),
+        Form::Structured => cloudevents::read_structured(&bytes, &limits, &origin),
+        Form::Batch => cloudevents::read_batch(&bytes, &limits, &origin),
+        Form::Binary {
+            content_type,
+            headers,
+        } => {
+            let request = cloudevents::Binary {
+                content_type: content_type.as_deref(),
+                headers: &headers,
+                data: &bytes,
+            };
+            cloudevents::read_binary(request, &limits, &origin)
         }
     };
     let drafts = if is_large {

@@ -1,34 +1,110 @@
-//! Who may ask at all, and what every answer carries.
+//! Who may ask, and what every answer carries.
 //!
-//! The open mode trusts whoever can reach the loopback interface, and a web
-//! page in a local browser can: its requests are told apart by the name they
-//! are addressed to (`Host`, against DNS rebinding) and by where they come
-//! from (`Origin`, `Sec-Fetch-Site`, against cross-site requests).
+//! [`guard`] stands around everything and finds out who asks. [`admit`] stands
+//! before each address and knows the role that it needs.
+//!
+//! Without a token in the store the service is open, and then trusts whoever
+//! can reach the loopback interface. A web page in a local browser can: its
+//! requests are told apart by the name they are addressed to (`Host`, against
+//! DNS rebinding) and by where they come from (`Origin`, `Sec-Fetch-Site`,
+//! against cross-site requests). With the first token it is closed.
 
-use std::{net::Ipv6Addr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
+};
+use model::{
+    event::Origin,
+    id::Principal,
+    token::{Role, Secret, Token},
 };
 
 use crate::{
     app::App,
+    limits::Who,
+    page::login,
     problem::{Answer, Problem, ProblemCode},
+    server::Peer,
 };
 
+/// Who asks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Caller {
+    /// The service is open.
+    Anyone,
+    Known(Box<Token>),
+}
+
+impl Caller {
+    /// The name under which it is written down what they did.
+    pub(crate) fn principal(&self) -> Principal {
+        match self {
+            Self::Anyone => Principal("api".to_owned()),
+            Self::Known(token) => token.name.principal(),
+        }
+    }
+
+    /// Where the events come from that they publish.
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Self::Anyone => Origin::open_http(),
+            Self::Known(token) => Origin {
+                verified: true,
+                by: Some(format!("token:{}", token.name)),
+                ..Origin::open_http()
+            },
+        }
+    }
+}
+
+/// A handler asks for the caller by this argument.
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        match parts.extensions.get::<Found>() {
+            Some(Found(Ok(caller))) => Ok(caller.clone()),
+            Some(Found(Err(problem))) => Err(problem.clone()),
+            None => Err(no_token()),
+        }
+    }
+}
+
+/// What the guard found out, for those behind it.
+#[derive(Clone)]
+struct Found(Answer<Caller>);
+
+/// What an address asks of its callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// No token: health, the form to log in, what pages look like.
+    Unlocked,
+    /// A token of this role, or of one that may do more.
+    Role(Role),
+    /// As `Role(Viewer)`, and who has no token sees the form to log in.
+    Page,
+}
+
 /// The middleware around everything.
-pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let checked = if app.settings.open {
-        check(&request)
-    } else {
-        Ok(())
-    };
-    let mut response = match checked {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+pub(crate) async fn guard(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let found = identify(&app, &request);
+    let is_refused = matches!(&found, Err(problem) if problem.code != ProblemCode::TokenRequired);
+    request.extensions_mut().insert(Found(found.clone()));
+    let mut response = match found {
+        // A request that another site made gets nothing, not even health.
+        Err(problem) if is_refused && is_foreign(problem.code) => problem.into_response(),
+        Ok(_) | Err(_) => next.run(request).await,
     };
     for (name, value) in ALWAYS {
         response
@@ -37,6 +113,161 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
             .or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+fn is_foreign(code: ProblemCode) -> bool {
+    matches!(
+        code,
+        ProblemCode::ForbiddenHost | ProblemCode::ForbiddenOrigin
+    )
+}
+
+/// The middleware before one address.
+pub(crate) async fn admit(
+    State((app, door)): State<(Arc<App>, Door)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_door(&app, door, &request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) if door == Door::Page && problem.code.status() == 401 => {
+            login::form(&app, Some(&problem), request.uri())
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Whether a request may come in here, and often enough.
+pub(crate) fn check_door(app: &App, door: Door, request: &Request) -> Answer<()> {
+    let role = match door {
+        Door::Unlocked => return Ok(()),
+        Door::Role(role) => role,
+        Door::Page => Role::Viewer,
+    };
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let found = match request.extensions().get::<Found>() {
+        Some(Found(found)) => found.clone(),
+        None => Err(no_token()),
+    };
+    let (limiter, who) = match (&found, address) {
+        (Ok(Caller::Known(token)), _) => (&app.per_token, Some(Who::Token(token.id.clone()))),
+        (Ok(Caller::Anyone) | Err(_), address) => (&app.per_address, address.map(Who::Address)),
+    };
+    if let Some(who) = who {
+        limiter.count(who)?;
+    }
+    match found? {
+        Caller::Known(token) if token.role < role => Err(Problem::new(
+            ProblemCode::ForbiddenRole,
+            format!(
+                "this needs the role `{role}`; token `{}` is `{}`",
+                token.name, token.role
+            ),
+        )),
+        Caller::Known(_) | Caller::Anyone => Ok(()),
+    }
+}
+
+/// Who sent a request.
+fn identify(app: &App, request: &Request) -> Answer<Caller> {
+    let headers = request.headers();
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+    if headers.contains_key(header::AUTHORIZATION) {
+        return admitted(app, bearer(headers), address);
+    }
+    if app.access.is_open() {
+        let scheme = if app.settings.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        check(request, scheme)?;
+        return Ok(Caller::Anyone);
+    }
+    match login::cookie(headers) {
+        Some(text) => {
+            check_same_site(request)?;
+            admitted(app, Some(text), address)
+        }
+        None => Err(no_token()),
+    }
+}
+
+fn admitted(app: &App, text: Option<&str>, address: Option<IpAddr>) -> Answer<Caller> {
+    let refuse = |detail: String| {
+        app.access.refuse(address);
+        Err(Problem::new(ProblemCode::InvalidToken, detail))
+    };
+    let Some(text) = text else {
+        return refuse("send one header, `Authorization: Bearer TOKEN`".to_owned());
+    };
+    match text.parse::<Secret>() {
+        Err(error) => refuse(error.to_string()),
+        Ok(secret) => match app.access.admit(&secret, app.now()) {
+            Err(error) => refuse(error.to_string()),
+            Ok(token) => Ok(Caller::Known(Box::new(token))),
+        },
+    }
+}
+
+/// What stands behind `Bearer` in the only such header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = one(headers, &header::AUTHORIZATION)?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim_matches(' '))
+}
+
+fn no_token() -> Problem {
+    Problem::new(
+        ProblemCode::TokenRequired,
+        "this needs a token; send it as `Authorization: Bearer TOKEN`,          `lariat token create` makes one",
+    )
+}
+
+/// A browser sends cookies by itself: what changes something must come from a
+/// page of ours, and say so.
+fn check_same_site(request: &Request) -> Answer<()> {
+    if is_safe(request.method()) {
+        return Ok(());
+    }
+    let headers = request.headers();
+    let site = HeaderName::from_static("sec-fetch-site");
+    if !headers.contains_key(header::ORIGIN) && one(headers, &site) != Some("same-origin") {
+        return Err(forbidden_origin("a missing `Origin`"));
+    }
+    check_origin(headers, &SCHEMES)
+}
+
+/// Of a page of ours; what stands before us may add the encryption.
+pub(crate) const SCHEMES: [&str; 2] = ["http", "https"];
+
+/// What a request to change something says about where it comes from.
+pub(crate) fn check_origin(headers: &HeaderMap, schemes: &[&str]) -> Answer<()> {
+    if headers.contains_key(header::ORIGIN) {
+        let host = one(headers, &header::HOST).unwrap_or_default();
+        let is_ours = one(headers, &header::ORIGIN)
+            .and_then(|origin| origin.split_once("://"))
+            .is_some_and(|(scheme, origin)| {
+                schemes.contains(&scheme) && origin.eq_ignore_ascii_case(host)
+            });
+        if !is_ours {
+            return Err(forbidden_origin("`Origin`"));
+        }
+    }
+    let site = HeaderName::from_static("sec-fetch-site");
+    if headers.contains_key(&site) {
+        let is_ours =
+            one(headers, &site).is_some_and(|site| matches!(site, "same-origin" | "none"));
+        if !is_ours {
+            return Err(forbidden_origin("`Sec-Fetch-Site`"));
+        }
+    }
+    Ok(())
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 const ALWAYS: [(HeaderName, &str); 6] = [
@@ -54,7 +285,8 @@ const ALWAYS: [(HeaderName, &str); 6] = [
     ),
 ];
 
-fn check(request: &Request) -> Answer<()> {
+/// What an open service asks of every request.
+fn check(request: &Request, scheme: &str) -> Answer<()> {
     let headers = request.headers();
     let host = one(headers, &header::HOST).ok_or_else(|| forbidden_host("it has no `Host`"))?;
     if !is_loopback_host(host) {
@@ -66,30 +298,10 @@ fn check(request: &Request) -> Answer<()> {
         return Err(forbidden_host("its address and its `Host` differ"));
     }
 
-    let is_safe = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    );
-    if is_safe {
+    if is_safe(request.method()) {
         return Ok(());
     }
-    if headers.contains_key(header::ORIGIN) {
-        let is_ours = one(headers, &header::ORIGIN)
-            .and_then(|origin| origin.strip_prefix("http://"))
-            .is_some_and(|origin| origin.eq_ignore_ascii_case(host));
-        if !is_ours {
-            return Err(forbidden_origin("`Origin`"));
-        }
-    }
-    let site = HeaderName::from_static("sec-fetch-site");
-    if headers.contains_key(&site) {
-        let is_ours =
-            one(headers, &site).is_some_and(|site| matches!(site, "same-origin" | "none"));
-        if !is_ours {
-            return Err(forbidden_origin("`Sec-Fetch-Site`"));
-        }
-    }
-    Ok(())
+    check_origin(headers, &[scheme])
 }
 
 fn forbidden_host(why: &str) -> Problem {
@@ -110,7 +322,7 @@ fn forbidden_origin(header: &str) -> Problem {
 }
 
 /// The only value of a header, as text.
-fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+pub(crate) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),

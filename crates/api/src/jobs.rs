@@ -14,7 +14,9 @@ use model::{
 
 use crate::{
     app::{App, Shared},
-    body, json,
+    body,
+    gate::Caller,
+    json,
     list::Listing,
     problem::{Answer, Problem, ProblemCode},
     query::Params,
@@ -108,11 +110,7 @@ pub(crate) async fn output(app: Shared, id: Segment, uri: Uri) -> Answer {
 }
 
 /// Whether the attempt has this step, or can still come to it.
-pub(crate) async fn is_step(
-    app: &App,
-    (job, attempt): (&JobId, u32),
-    step: usize,
-) -> Answer<bool> {
+pub(crate) async fn is_step(app: &App, (job, attempt): (&JobId, u32), step: usize) -> Answer<bool> {
     let job = app.engine.history().job(job).await?;
     Ok(job.is_some_and(|job| {
         let found = job.attempts.iter().find(|one| one.number == attempt);
@@ -122,11 +120,17 @@ pub(crate) async fn is_step(
     }))
 }
 
-pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {
+pub(crate) async fn retry(
+    app: Shared,
+    caller: Caller,
+    id: Segment,
+    uri: Uri,
+    request: Request,
+) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     let id: JobId = routes::id(id, "job")?;
     body::none(&app, request).await?;
-    let done = app.engine.retry(&id, &app.principal()).await?;
+    let done = app.engine.retry(&id, &caller.principal()).await?;
     controlled(
         &app,
         &id,
@@ -136,11 +140,17 @@ pub(crate) async fn retry(app: Shared, id: Segment, uri: Uri, request: Request) 
     .await
 }
 
-pub(crate) async fn cancel(app: Shared, id: Segment, uri: Uri, request: Request) -> Answer {
+pub(crate) async fn cancel(
+    app: Shared,
+    caller: Caller,
+    id: Segment,
+    uri: Uri,
+    request: Request,
+) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     let id: JobId = routes::id(id, "job")?;
     body::none(&app, request).await?;
-    let done = app.engine.cancel(&id, &app.principal()).await?;
+    let done = app.engine.cancel(&id, &caller.principal()).await?;
     controlled(&app, &id, &done, "a job that has ended is not cancelled").await
 }
 

@@ -20,10 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::json::{
+    access::{AuditEntry, NewToken, Token, TokenRequest},
     link::{Backlog, Sink, Source},
     status::{Readiness, Status, StoreStatus, Worker},
 };
 
+mod access;
 mod link;
 mod status;
 

@@ -8,14 +8,18 @@
 
 pub mod json;
 
+mod access;
 mod app;
+mod audit;
 mod body;
 mod dead;
 mod events;
 mod gate;
 mod jobs;
+mod limits;
 mod list;
 mod metrics;
+mod openapi;
 mod page;
 mod problem;
 mod query;
@@ -25,8 +29,12 @@ mod service;
 mod settings;
 mod stall;
 mod stream;
+mod tls;
+mod tokens;
 
 pub use jobs::{NEXT_OFFSET, OUTPUT_ATTEMPT, OUTPUT_OPEN};
+pub use limits::Rate;
 pub use problem::ProblemCode;
 pub use server::serve;
 pub use settings::{ApiSettings, is_loopback};
+pub use tls::{Tls, TlsError};

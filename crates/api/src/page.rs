@@ -28,6 +28,7 @@ use crate::{
 };
 
 mod html;
+pub(crate) mod login;
 mod view;
 
 /// Events on one page.
@@ -175,6 +176,7 @@ struct Layout {
     refresh_link: Option<view::Link>,
     service: Option<view::Service>,
     links: Vec<view::link::LinkLine>,
+    can_log_out: bool,
     content: html::Safe,
 }
 
@@ -209,6 +211,7 @@ async fn respond(app: &App, answer: Answer<Shown>) -> Response {
         refresh_link: shown.refresh_link,
         service,
         links,
+        can_log_out: !app.access.is_open(),
         content: shown.content,
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -26,20 +26,26 @@ pub enum ProblemCode {
     TooManyEvents,
     InvalidParameter,
     InvalidRequest,
+    TokenRequired,
+    InvalidToken,
     ForbiddenHost,
     ForbiddenOrigin,
+    ForbiddenRole,
     NotFound,
     UnknownRoute,
     MethodNotAllowed,
     RequestTimeout,
     WrongState,
     NotRetryable,
+    NameTaken,
+    TooManyTokens,
     RequestTooLarge,
     EventTooLarge,
     TooDeep,
     UnsupportedMediaType,
     InvalidRules,
     QueueFull,
+    TooManyRequests,
     Internal,
     Overloaded,
     StoreFull,
@@ -49,26 +55,32 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidJson,
         Self::InvalidEvent,
         Self::TooManyEvents,
         Self::InvalidParameter,
         Self::InvalidRequest,
+        Self::TokenRequired,
+        Self::InvalidToken,
         Self::ForbiddenHost,
         Self::ForbiddenOrigin,
+        Self::ForbiddenRole,
         Self::NotFound,
         Self::UnknownRoute,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::WrongState,
         Self::NotRetryable,
+        Self::NameTaken,
+        Self::TooManyTokens,
         Self::RequestTooLarge,
         Self::EventTooLarge,
         Self::TooDeep,
         Self::UnsupportedMediaType,
         Self::InvalidRules,
         Self::QueueFull,
+        Self::TooManyRequests,
         Self::Internal,
         Self::Overloaded,
         Self::StoreFull,
@@ -84,20 +96,26 @@ impl ProblemCode {
             Self::TooManyEvents => "too_many_events",
             Self::InvalidParameter => "invalid_parameter",
             Self::InvalidRequest => "invalid_request",
+            Self::TokenRequired => "token_required",
+            Self::InvalidToken => "invalid_token",
             Self::ForbiddenHost => "forbidden_host",
             Self::ForbiddenOrigin => "forbidden_origin",
+            Self::ForbiddenRole => "forbidden_role",
             Self::NotFound => "not_found",
             Self::UnknownRoute => "unknown_route",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::WrongState => "wrong_state",
             Self::NotRetryable => "not_retryable",
+            Self::NameTaken => "name_taken",
+            Self::TooManyTokens => "too_many_tokens",
             Self::RequestTooLarge => "request_too_large",
             Self::EventTooLarge => "event_too_large",
             Self::TooDeep => "too_deep",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::InvalidRules => "invalid_rules",
             Self::QueueFull => "queue_full",
+            Self::TooManyRequests => "too_many_requests",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::StoreFull => "store_full",
@@ -114,15 +132,16 @@ impl ProblemCode {
             | Self::TooManyEvents
             | Self::InvalidParameter
             | Self::InvalidRequest => 400,
-            Self::ForbiddenHost | Self::ForbiddenOrigin => 403,
+            Self::TokenRequired | Self::InvalidToken => 401,
+            Self::ForbiddenHost | Self::ForbiddenOrigin | Self::ForbiddenRole => 403,
             Self::NotFound | Self::UnknownRoute => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
-            Self::WrongState | Self::NotRetryable => 409,
+            Self::WrongState | Self::NotRetryable | Self::NameTaken | Self::TooManyTokens => 409,
             Self::RequestTooLarge | Self::EventTooLarge | Self::TooDeep => 413,
             Self::UnsupportedMediaType => 415,
             Self::InvalidRules => 422,
-            Self::QueueFull => 429,
+            Self::QueueFull | Self::TooManyRequests => 429,
             Self::Internal => 500,
             Self::Overloaded
             | Self::StoreFull
@@ -140,20 +159,26 @@ impl ProblemCode {
             Self::TooManyEvents => "the request holds too many events",
             Self::InvalidParameter => "a query parameter is wrong",
             Self::InvalidRequest => "the request cannot be understood",
+            Self::TokenRequired => "a token is needed",
+            Self::InvalidToken => "the token lets nobody in",
             Self::ForbiddenHost => "the request is not addressed to this machine",
             Self::ForbiddenOrigin => "the request comes from another site",
+            Self::ForbiddenRole => "the role of the token does not allow it",
             Self::NotFound => "there is no such thing",
             Self::UnknownRoute => "there is no such address",
             Self::MethodNotAllowed => "the address does not take this method",
             Self::RequestTimeout => "the request took too long to arrive",
             Self::WrongState => "its state does not allow it",
             Self::NotRetryable => "it cannot be tried again",
+            Self::NameTaken => "the name is taken",
+            Self::TooManyTokens => "there are too many tokens",
             Self::RequestTooLarge => "the request is too large",
             Self::EventTooLarge => "an event is too large",
             Self::TooDeep => "an event is nested too deeply",
             Self::UnsupportedMediaType => "the request must be JSON",
             Self::InvalidRules => "the rules have problems; the old ones stay in force",
             Self::QueueFull => "too many jobs have not ended yet",
+            Self::TooManyRequests => "requests come too often",
             Self::Internal => "something is wrong on our side",
             Self::Overloaded => "too many requests at once",
             Self::StoreFull => "the disk of the store is full",
@@ -163,6 +188,9 @@ impl ProblemCode {
         }
     }
 }
+
+/// What a 401 asks for.
+pub(crate) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"lariat\"");
 
 /// A problem on its way to the caller.
 #[derive(Debug, Clone)]
@@ -217,7 +245,9 @@ impl Problem {
     }
 
     pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
-        self.retry_after.map(|after| after.as_secs().max(1))
+        self.retry_after
+            .map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0))
+            .map(|seconds| seconds.max(1))
     }
 
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
@@ -313,6 +343,7 @@ impl IntoResponse for Problem {
         let status =
             StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after_seconds();
+        let is_unknown = status == StatusCode::UNAUTHORIZED;
         let body = json::Problem {
             kind: format!("urn:lariat:problem:{}", self.code.as_str()),
             title: self.code.title().to_owned(),
@@ -328,6 +359,11 @@ impl IntoResponse for Problem {
             serde_json::to_vec(&body).expect("a problem is strings and numbers"),
         )
             .into_response();
+        if is_unknown {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        }
         if let Some(seconds) = retry_after {
             response
                 .headers_mut()

@@ -4,16 +4,22 @@
 //! a time for its headers, one for its body (`body.rs`) and one for taking
 //! the answer (`stall.rs`), so none can hold a place by doing nothing.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use engine::Engine;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -29,6 +35,10 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// After an `accept` that failed, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// Answers on `listener` until `shutdown`, then accepts nothing more and lets
 /// the requests in flight end, for at most `settings.shutdown_timeout`.
 pub async fn serve(
@@ -43,19 +53,32 @@ pub async fn serve(
         .header_read_timeout(settings.header_timeout)
         .max_header_size(MAX_HEADER_BYTES);
     // A stream does not take the place of a connection that ends.
-    let most = settings.max_connections.saturating_add(settings.max_streams);
+    let most = settings
+        .max_connections
+        .saturating_add(settings.max_streams);
     let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
     let write_timeout = settings.write_timeout;
     let shutdown_timeout = settings.shutdown_timeout;
-    let app = App::new(engine, settings);
+    let tls = settings.tls.clone();
+    let handshake = settings.header_timeout;
+    let app = App::new(engine, settings).await.map_err(io::Error::other)?;
     let router = routes::router(Arc::clone(&app));
     let ending = CancellationToken::new();
     let mut connections = JoinSet::new();
 
     let mut shutdown = pin!(shutdown);
+    let mut notes = pin!(app.access.keep_notes());
+    let mut certificates = pin!(async {
+        match &tls {
+            Some(tls) => tls.watch().await,
+            None => std::future::pending().await,
+        }
+    });
     loop {
-        let (place, stream) = tokio::select! {
+        let (place, stream, peer) = tokio::select! {
             () = &mut shutdown => break,
+            never = &mut notes => match never {},
+            never = &mut certificates => match never {},
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = accept(&listener, &places) => match accepted {
                 Ok(accepted) => accepted,
@@ -66,13 +89,27 @@ pub async fn serve(
                 }
             },
         };
-        connections.spawn(talk(
-            builder.clone(),
-            Stall::new(stream, write_timeout),
-            router.clone(),
-            ending.clone(),
+        let stream = Stall::new(stream, write_timeout);
+        let talk = Talk {
+            builder: builder.clone(),
+            router: router.clone(),
+            peer,
+            ending: ending.clone(),
             place,
-        ));
+        };
+        match &tls {
+            None => connections.spawn(talk.talk(stream)),
+            Some(tls) => {
+                let acceptor = tls.acceptor();
+                connections.spawn(async move {
+                    match timeout(handshake, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => talk.talk(stream).await,
+                        Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+                        Err(_) => tracing::debug!("a TLS handshake took too long"),
+                    }
+                })
+            }
+        };
     }
 
     drop(listener);
@@ -89,36 +126,53 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> io::Result<(OwnedSemaphorePermit, TcpStream)> {
+) -> io::Result<(OwnedSemaphorePermit, TcpStream, Peer)> {
     let place = Arc::clone(places)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, address) = listener.accept().await?;
     // Answers are written whole: waiting for more only delays them.
     stream.set_nodelay(true)?;
-    Ok((place, stream))
+    let peer = Peer(address.ip().to_canonical());
+    Ok((place, stream, peer))
 }
 
-/// One connection, from its first byte to its last.
-async fn talk(
+/// What a connection needs beside its stream.
+struct Talk {
     builder: http1::Builder,
-    stream: Stall,
     router: Router,
+    peer: Peer,
     ending: CancellationToken,
     place: OwnedSemaphorePermit,
-) {
-    let service = TowerToHyperService::new(router);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = ending.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Talk {
+    /// One connection, from its first byte to its last.
+    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) {
+        let Self {
+            builder,
+            router,
+            peer,
+            ending,
+            place,
+        } = self;
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = ending.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!("a connection broke off: {error}");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!("a connection broke off: {error}");
+        drop(place);
     }
-    drop(place);
 }

@@ -10,25 +10,30 @@ use engine::{NotReady, ReloadError};
 
 use crate::{
     app::Shared,
-    body, json,
+    audit, body,
+    gate::Caller,
+    json,
     problem::{Answer, Problem, ProblemCode},
     query::Params,
     routes,
 };
 
-pub(crate) async fn reload(app: Shared, uri: Uri, request: Request) -> Answer {
+pub(crate) async fn reload(app: Shared, caller: Caller, uri: Uri, request: Request) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     body::none(&app, request).await?;
     match app.engine.reload().await {
-        Ok(reloaded) => Ok(routes::json(
-            StatusCode::OK,
-            &json::Reloaded {
-                revision: reloaded.revision,
-                rules: reloaded.rules,
-                changed: reloaded.changed,
-                warnings: reloaded.warnings,
-            },
-        )),
+        Ok(reloaded) => {
+            audit::reloaded(&app, &caller, &reloaded).await;
+            Ok(routes::json(
+                StatusCode::OK,
+                &json::Reloaded {
+                    revision: reloaded.revision,
+                    rules: reloaded.rules,
+                    changed: reloaded.changed,
+                    warnings: reloaded.warnings,
+                },
+            ))
+        }
         Err(ReloadError::Diagnostics(diagnostics)) => Err(Problem::rules(diagnostics)),
         Err(ReloadError::Store(error)) => Err(error.into()),
     }

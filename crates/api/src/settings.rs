@@ -6,15 +6,19 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use model::clock::Clock;
 
+use crate::{limits::Rate, tls::Tls};
+
 /// Limits and times of the HTTP server. `new` gives the defaults.
 #[derive(Clone)]
 pub struct ApiSettings {
     /// For `since=10m` and the ages on the page.
     pub clock: Arc<dyn Clock>,
-    /// Whether requests need no credentials. They must then come with a
-    /// loopback `Host` and without a foreign `Origin`; the listener must be a
-    /// loopback one, see [`is_loopback`]. There is no other way in yet.
-    pub open: bool,
+    /// What connections are encrypted with; absent: they are not.
+    pub tls: Option<Tls>,
+    /// How often one token may ask; absent: as often as it likes.
+    pub requests_per_token: Option<Rate>,
+    /// How often one address may ask without a token that lets it in.
+    pub requests_per_address: Option<Rate>,
     /// Bytes of one event, as sent.
     pub max_event_bytes: usize,
     /// Bytes of the body of a request.
@@ -51,7 +55,9 @@ impl ApiSettings {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            open: true,
+            tls: None,
+            requests_per_token: None,
+            requests_per_address: None,
             max_event_bytes: 1024 * 1024,
             max_request_bytes: 16 * 1024 * 1024,
             max_events: 1_000,
@@ -81,13 +87,13 @@ impl ApiSettings {
 impl fmt::Debug for ApiSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiSettings")
-            .field("open", &self.open)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }
 
-/// Whether only this machine can reach an address. Elsewhere the API does not
-/// start open.
+/// Whether only this machine can reach an address. Elsewhere nothing is to be
+/// served without tokens.
 pub fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }

@@ -35,6 +35,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("event.html", include_str!("event.html")),
         ("job.html", include_str!("job.html")),
         ("problem.html", include_str!("problem.html")),
+        ("login.html", include_str!("login.html")),
     ] {
         environment
             .add_template(name, text)

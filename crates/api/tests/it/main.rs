@@ -18,3 +18,4 @@ mod pages;
 mod refusals;
 mod shapes;
 mod streams;
+mod tokens;
