@@ -47,6 +47,25 @@ impl FedoraMessaging {
     }
 }
 
+/// The two ends of what Lariat is tested with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudEvents {
+    /// The first major version of the SDK.
+    First,
+    Newest,
+}
+
+impl CloudEvents {
+    pub const ALL: [Self; 2] = [Self::First, Self::Newest];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "cloudevents-1",
+            Self::Newest => "cloudevents-newest",
+        }
+    }
+}
+
 /// The root of the workspace.
 pub fn workspace() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -65,6 +84,17 @@ pub fn ansible(version: Ansible) -> Option<PathBuf> {
 /// Koji; the command `fedora-messaging` lies beside it. `None` as above.
 pub fn fedora_messaging(version: FedoraMessaging) -> Option<PathBuf> {
     program(version.as_str(), "python")
+}
+
+/// A Python that has the CloudEvents SDK. `None` as above.
+pub fn cloudevents(version: CloudEvents) -> Option<PathBuf> {
+    program(version.as_str(), "python")
+}
+
+/// A Python that has the parsers of Prometheus's client library. `None` as
+/// above.
+pub fn prometheus() -> Option<PathBuf> {
+    program("prometheus-client", "python")
 }
 
 /// The command of Loopabull 0.0.7. `None` as above.

@@ -1,5 +1,6 @@
-//! What tests and demo need beside Rust: private installations of Ansible,
-//! fedora-messaging and Loopabull, and a RabbitMQ that tests start themselves.
+//! What tests and demo need beside Rust: private installations of Ansible and
+//! of the Python programs that Lariat talks to, and a RabbitMQ that tests
+//! start themselves.
 //!
 //! Everything goes below `target/tools`, except packages of the system that a
 //! private installation cannot replace. No service of the system is started.
@@ -36,8 +37,9 @@ const ANSIBLE: [Venv; 2] = [
     },
 ];
 
-/// What Lariat talks to in the tests, each with the same schema packages.
-const PEERS: [Venv; 3] = [
+/// What Lariat talks to in the tests; fedora-messaging's with the same schema
+/// packages.
+const PEERS: [Venv; 6] = [
     Venv {
         name: "fedora-messaging-3.5",
         requirements: &[
@@ -60,6 +62,24 @@ const PEERS: [Venv; 3] = [
             "koji-fedoramessaging-messages",
         ],
         shown: "fedora-messaging",
+        is_whole: true,
+    },
+    Venv {
+        name: "cloudevents-1",
+        requirements: &["cloudevents<2"],
+        shown: "cloudevents",
+        is_whole: true,
+    },
+    Venv {
+        name: "cloudevents-newest",
+        requirements: &["cloudevents"],
+        shown: "cloudevents",
+        is_whole: true,
+    },
+    Venv {
+        name: "prometheus-client",
+        requirements: &["prometheus-client"],
+        shown: "prometheus-client",
         is_whole: true,
     },
     Venv {

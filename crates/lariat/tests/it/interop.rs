@@ -3,6 +3,7 @@
 //!
 //! The peers come from PyPI (`cargo xtask services`), the broker is private.
 
+mod cloudevents;
 mod fedora;
 mod loopabull;
 mod serializer;
