@@ -16,7 +16,7 @@ use model::{
     verdict::{Firing, Trace, Truth},
 };
 
-pub(crate) use read::{Known, read_rules};
+pub(crate) use read::{Found, read_rules};
 
 use crate::{
     expr::{Condition, Need, Scope},

@@ -1,10 +1,9 @@
 //! All rules of a project at one moment: checked together, indexed by topic and
 //! content.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+mod read;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use model::{
     diagnostic::{Diagnostic, Level},
@@ -20,10 +19,10 @@ use crate::{
     expr::Need,
     index::{Entry, Index},
     listing::Listing,
-    rule::{Known, Mode, Rule, read_rules},
-    yaml::{Reader, shorten},
-};
+    rule::{Mode, Rule},
     suggest,
+    yaml::shorten,
+};
 
 /// Rules without an error in them.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ pub struct Checked {
 /// to still exist is not asked. `Err` is as that of [`check`].
 pub fn compile(text: Arc<ProjectText>) -> Result<Checked, Vec<Diagnostic>> {
     let listing = Listing::new(&text.listing);
-    read(text, listing)
+    checked(text, listing)
 }
 
 /// Checks the rules of a project, which has these sinks, and reports everything
@@ -47,21 +46,11 @@ pub fn check(
     sinks: &BTreeSet<SinkName>,
 ) -> Result<Checked, Vec<Diagnostic>> {
     let listing = Listing::new(&text.listing).with_sinks(sinks);
-    read(text, listing)
+    checked(text, listing)
 }
 
-fn read(text: Arc<ProjectText>, listing: Listing) -> Result<Checked, Vec<Diagnostic>> {
-    let mut known = Known {
-        listing: Arc::new(listing),
-        names: HashMap::new(),
-    };
-    let mut rules = Vec::new();
-    let mut findings = Vec::new();
-    for (file, content) in &text.files {
-        let mut reader = Reader::new(file, content);
-        read_rules(&mut reader, &mut known, &mut rules);
-        findings.extend(reader.finish());
-    }
+fn checked(text: Arc<ProjectText>, listing: Listing) -> Result<Checked, Vec<Diagnostic>> {
+    let (rules, findings) = read::read(&text.files, &Arc::new(listing));
     if findings.iter().any(|found| found.level == Level::Error) {
         return Err(findings);
     }
@@ -78,7 +67,8 @@ pub struct RuleSet {
     text: Arc<ProjectText>,
     /// In rule order: by path of the file, then as they stand in it.
     rules: Vec<Rule>,
-    names: HashMap<RuleName, usize>,
+    /// Positions in `rules`, by name.
+    by_name: Box<[u32]>,
     index: Index,
 }
 
@@ -87,7 +77,7 @@ impl RuleSet {
         let needs: Vec<Vec<Need>> = rules.iter_mut().map(Rule::take_needs).collect();
         let entries: Vec<Entry<'_>> = (0_u32..)
             .zip(rules.iter().zip(needs))
-            .filter(|(_, (rule, _))| rule.mode() == Mode::Live)
+            .filter(|(_, (rule, _))| rule.mode() != Mode::Off)
             .map(|(number, (rule, needs))| Entry {
                 number,
                 on: rule.on(),
@@ -96,16 +86,13 @@ impl RuleSet {
             .collect();
         let index = Index::new(&entries);
         drop(entries);
-        let names = rules
-            .iter()
-            .enumerate()
-            .map(|(position, rule)| (rule.name().clone(), position))
-            .collect();
+        let mut by_name: Box<[u32]> = (0_u32..).zip(&rules).map(|(number, _)| number).collect();
+        by_name.sort_unstable_by_key(|number| rules.get(*number as usize).map(Rule::name));
         Self {
             revision: revision(&text),
             text,
             rules,
-            names,
+            by_name,
             index,
         }
     }
@@ -155,9 +142,11 @@ impl RuleSet {
     }
 
     pub fn rule(&self, name: &RuleName) -> Option<&Rule> {
-        self.names
-            .get(name)
-            .and_then(|position| self.rules.get(*position))
+        let rule = |number: &u32| self.rules.get(*number as usize);
+        let found = self
+            .by_name
+            .binary_search_by_key(&Some(name), |number| rule(number).map(Rule::name));
+        self.by_name.get(found.ok()?).and_then(rule)
     }
 
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
@@ -181,7 +170,9 @@ impl RuleSet {
             reason,
             job_id: None,
             conditions,
-        }
+        };
+        suggest::explain(&mut explanation, event);
+        explanation
     }
 }
 
@@ -202,9 +193,7 @@ fn verdict(rule: &Rule, event: &Event) -> (Verdict, String, Vec<Trace>) {
                 "the condition is false".to_owned(),
                 traces,
             );
-        };
-        suggest::explain(&mut explanation, event);
-        explanation
+        }
         Truth::Unknown => {
             let reason = match unknown_note(&traces) {
                 Some(note) => format!("the condition is unknown: {note}"),

@@ -1,7 +1,7 @@
 //! Reading rule files. Every problem of every rule is recorded; only a rule
 //! without an error comes out.
 
-use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use model::{
     id::RuleName,
@@ -15,7 +15,7 @@ use crate::{
     expr::Condition,
     listing::Listing,
     step::{Field, Step, is_of_job, read_step},
-    yaml::{Data, Mapping, Node, Reader},
+    yaml::{Data, Mapping, Node, Reader, Span},
 };
 
 /// Keys that a later version has.
@@ -23,19 +23,34 @@ const LATER: [&str; 5] = ["throttle", "debounce", "when_busy", "account", "appro
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const MAX_STEPS: usize = 100;
 
-/// What is known beside the file that is being read.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) listing: Arc<Listing>,
-    /// Where each name of a rule stands.
-    pub(crate) names: HashMap<RuleName, (Arc<str>, u32)>,
+/// What one file holds.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Those without an error.
+    pub(crate) rules: Vec<Rule>,
+    /// The names of all, and where they stand.
+    pub(crate) names: Vec<(RuleName, Span)>,
 }
 
-/// Reads all rules of one file into `rules`.
-pub(crate) fn read_rules(reader: &mut Reader<'_>, known: &mut Known, rules: &mut Vec<Rule>) {
-    let Some(root) = reader.parse() else { return };
+/// Reads all rules of one file.
+pub(crate) fn read_rules(reader: &mut Reader<'_>, listing: &Arc<Listing>) -> Found {
+    let file: Arc<str> = reader.file().into();
+    let mut found = Found::default();
+    let mut take = |reader: &mut Reader<'_>, item: Node| {
+        let rule = read_rule(reader, &item, (listing, &file), &mut found.names);
+        found.rules.extend(rule);
+    };
+    match reader.parse_items("rules", &mut take) {
+        Some(root) => read_root(reader, &root, &mut take),
+        None => found = Found::default(),
+    }
+    found
+}
+
+/// Reads what stands around the rules, and rules that were not taken yet.
+fn read_root(reader: &mut Reader<'_>, root: &Node, take: &mut dyn FnMut(&mut Reader<'_>, Node)) {
     if root.data == Data::Null {
-        no_rules(reader, &root);
+        no_rules(reader, root);
         return;
     }
     if let Data::List(_) = root.data {
@@ -47,15 +62,14 @@ pub(crate) fn read_rules(reader: &mut Reader<'_>, known: &mut Known, rules: &mut
         );
         return;
     }
-    let Some(mut keys) = reader.mapping(&root, "a rule file") else {
+    let Some(mut keys) = reader.mapping(root, "a rule file") else {
         return;
     };
-    let file: Arc<str> = reader.file().into();
     match keys.entry("rules").map(|entry| &entry.value) {
         Some(node) if node.data == Data::Null => no_rules(reader, node),
         Some(node) => {
             for item in reader.list(node).unwrap_or(&[]) {
-                rules.extend(read_rule(reader, item, known, &file));
+                take(reader, item.clone());
             }
         }
         None => {
@@ -77,13 +91,16 @@ fn no_rules(reader: &mut Reader<'_>, node: &Node) {
 fn read_rule(
     reader: &mut Reader<'_>,
     node: &Node,
-    known: &mut Known,
-    file: &Arc<str>,
+    (listing, file): (&Arc<Listing>, &Arc<str>),
+    names: &mut Vec<(RuleName, Span)>,
 ) -> Option<Rule> {
     let mut keys = reader.mapping(node, "a rule")?;
     let name = keys
         .required(reader, "name")
-        .and_then(|node| read_name(reader, node, known, file));
+        .and_then(|node| read_name(reader, node));
+    if let (Some(name), Some(node)) = (&name, keys.optional("name")) {
+        names.push((name.clone(), node.span));
+    }
     let on = keys
         .required(reader, "on")
         .and_then(|node| read_patterns(reader, node));
@@ -95,7 +112,7 @@ fn read_rule(
         Some(node) => read_key(reader, node).map(Some),
         None => Some(None),
     };
-    let steps = read_run(reader, &mut keys, &known.listing);
+    let steps = read_run(reader, &mut keys, listing);
     let retry = match keys.stated(reader, "retry") {
         Some(node) => read_retry(reader, node),
         None => Some(RetryPolicy::default()),
@@ -142,36 +159,18 @@ fn read_rule(
         retry: retry?,
         steps,
         summaries,
-        listing: Arc::clone(&known.listing),
+        listing: Arc::clone(listing),
     })
 }
 
-fn read_name(
-    reader: &mut Reader<'_>,
-    node: &Node,
-    known: &mut Known,
-    file: &Arc<str>,
-) -> Option<RuleName> {
-    let name: RuleName = match reader.string(node)?.parse() {
-        Ok(name) => name,
+fn read_name(reader: &mut Reader<'_>, node: &Node) -> Option<RuleName> {
+    match reader.string(node)?.parse() {
+        Ok(name) => Some(name),
         Err(error) => {
             reader.error(Code::BadValue, node.span, format!("{error}"), None);
-            return None;
+            None
         }
-    };
-    if let Some((file, line)) = known.names.get(&name) {
-        reader.error(
-            Code::DuplicateRule,
-            node.span,
-            format!("there are two rules named `{name}`"),
-            Some(format!("the first is at {file}:{line}")),
-        );
-        return None;
     }
-    known
-        .names
-        .insert(name.clone(), (Arc::clone(file), node.span.line));
-    Some(name)
 }
 
 fn read_patterns(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<TopicPattern>> {

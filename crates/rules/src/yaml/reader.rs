@@ -10,7 +10,10 @@ use model::{
     suggest::nearest,
 };
 
-use super::{Data, Entry, Node, QuantityError, Span, locate, parse_duration, parse_size, tree};
+use super::{
+    Data, Entry, Node, QuantityError, Span, locate, parse_duration, parse_size,
+    tree::{self, Items},
+};
 use crate::code::Code;
 
 /// Findings that are kept of one file.
@@ -87,7 +90,33 @@ impl<'t> Reader<'t> {
 
     /// Parses the whole text; `None` when it is no usable YAML.
     pub fn parse(&mut self) -> Option<Node> {
-        tree::parse(self)
+        tree::parse(self, None)
+    }
+
+    /// Parses the whole text and hands over each item of the list that the root
+    /// mapping has under `key`, so that the tree of a large file is never there
+    /// at once; the list is then empty. When the text turns out to be no YAML,
+    /// what was found in items is forgotten.
+    pub(crate) fn parse_items(
+        &mut self,
+        key: &'static str,
+        take: &mut dyn FnMut(&mut Self, Node),
+    ) -> Option<Node> {
+        let mut items = Items {
+            key,
+            take,
+            findings: Vec::new(),
+        };
+        let root = tree::parse(self, Some(&mut items))?;
+        for finding in items.findings {
+            self.keep(finding);
+        }
+        Some(root)
+    }
+
+    /// Sets the findings aside, or gets them back.
+    pub(super) fn swap_findings(&mut self, other: &mut Vec<Diagnostic>) {
+        std::mem::swap(&mut self.findings, other);
     }
 
     /// Everything that was found, in the order of the file.
@@ -133,23 +162,11 @@ impl<'t> Reader<'t> {
         span: Span,
         (message, hint): (String, Option<String>),
     ) {
-        // Notes and warnings may not push an error out.
-        let limit = match level {
-            Level::Error => MAX_FINDINGS,
-            Level::Warning | Level::Note => MAX_FINDINGS / 2,
-        };
-        let (level, code, message, hint) = match self.findings.len().cmp(&limit) {
-            std::cmp::Ordering::Less => (level, code, message, hint),
-            std::cmp::Ordering::Equal if level == Level::Error => (
-                level,
-                Code::TooMany,
-                format!("there are more problems in this file than the {MAX_FINDINGS} shown"),
-                None,
-            ),
-            std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => return,
-        };
+        if self.findings.len() > Self::limit(level) {
+            return;
+        }
         let line = usize::try_from(span.line).unwrap_or(usize::MAX);
-        self.findings.push(Diagnostic {
+        self.keep(Diagnostic {
             level,
             code: code.as_str().to_owned(),
             message,
@@ -160,6 +177,31 @@ impl<'t> Reader<'t> {
             source: self.line(line).chars().take(MAX_SOURCE).collect(),
             hint,
         });
+    }
+
+    /// Notes and warnings may not push an error out.
+    fn limit(level: Level) -> usize {
+        match level {
+            Level::Error => MAX_FINDINGS,
+            Level::Warning | Level::Note => MAX_FINDINGS / 2,
+        }
+    }
+
+    fn keep(&mut self, finding: Diagnostic) {
+        match self.findings.len().cmp(&Self::limit(finding.level)) {
+            std::cmp::Ordering::Less => self.findings.push(finding),
+            std::cmp::Ordering::Equal if finding.level == Level::Error => {
+                self.findings.push(Diagnostic {
+                    code: Code::TooMany.as_str().to_owned(),
+                    message: format!(
+                        "there are more problems in this file than the {MAX_FINDINGS} shown"
+                    ),
+                    hint: None,
+                    ..finding
+                });
+            }
+            std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => {}
+        }
     }
 
     /// Where `len` bytes from `offset` of a scalar's text stand in the file.

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use model::diagnostic::Diagnostic;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as RawSpan, Tag};
 use serde_json::Number;
 
@@ -27,9 +28,22 @@ const MANY_KEYS: usize = 24;
 /// Keys among which the first of two equal ones is looked for.
 const MAX_SEARCH: usize = 1_000;
 
+/// Takes the items of a list as soon as they are read, instead of keeping them.
+pub(super) struct Items<'i, 't> {
+    /// Of the root mapping; the list is its value.
+    pub(super) key: &'static str,
+    pub(super) take: &'i mut dyn FnMut(&mut Reader<'t>, Node),
+    /// What was found in the items. It counts only when all of the text is YAML.
+    pub(super) findings: Vec<Diagnostic>,
+}
+
 /// Parses the reader's text; `None` when it is no usable YAML, which is then
-/// recorded. An empty document is [`Data::Null`].
-pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Node> {
+/// recorded. An empty document is [`Data::Null`]. A list whose items were taken
+/// is empty.
+pub(super) fn parse<'t>(
+    reader: &mut Reader<'t>,
+    items: Option<&mut Items<'_, 't>>,
+) -> Option<Node> {
     let text = reader.text();
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, more than {MAX_BYTES}", text.len());
@@ -59,7 +73,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Option<Node> {
         );
         return None;
     }
-    Builder::new(reader).run(text)
+    Builder::new(reader, items).run(text)
 }
 
 const START: Span = Span {
@@ -101,9 +115,19 @@ fn span_of(raw: RawSpan, line_chars: impl Fn(usize) -> usize) -> Span {
     span_at(line, column + 1, end.saturating_sub(column))
 }
 
+impl<'t> Items<'_, 't> {
+    fn hand_over(&mut self, reader: &mut Reader<'t>, node: Node) {
+        reader.swap_findings(&mut self.findings);
+        (self.take)(reader, node);
+        reader.swap_findings(&mut self.findings);
+    }
+}
+
 enum Frame {
     List {
         items: Vec<Node>,
+        /// Whether the items are taken as they come.
+        is_taken: bool,
         span: Span,
         anchor: usize,
         start: Cost,
@@ -134,8 +158,9 @@ enum Key {
 #[derive(Clone, Copy)]
 struct Cost(usize);
 
-struct Builder<'r, 't> {
+struct Builder<'r, 'i, 't> {
     reader: &'r mut Reader<'t>,
+    items: Option<&'r mut Items<'i, 't>>,
     stack: Vec<Frame>,
     root: Option<Node>,
     anchors: HashMap<usize, (Node, usize)>,
@@ -147,10 +172,11 @@ struct Builder<'r, 't> {
 /// The text cannot be read any further; the reason is recorded.
 struct Stop;
 
-impl<'r, 't> Builder<'r, 't> {
-    fn new(reader: &'r mut Reader<'t>) -> Self {
+impl<'r, 'i, 't> Builder<'r, 'i, 't> {
+    fn new(reader: &'r mut Reader<'t>, items: Option<&'r mut Items<'i, 't>>) -> Self {
         Self {
             reader,
+            items,
             stack: Vec::new(),
             root: None,
             anchors: HashMap::new(),
@@ -195,8 +221,10 @@ impl<'r, 't> Builder<'r, 't> {
                     self.scalar(text.into_owned(), style, (anchor, tag.as_deref()), raw)
                 }
                 Event::SequenceStart(anchor, tag) => {
+                    let is_taken = anchor == 0 && self.is_taken();
                     self.open(raw, tag.as_deref(), "seq", |span, start| Frame::List {
                         items: Vec::new(),
+                        is_taken,
                         span,
                         anchor,
                         start,
@@ -223,6 +251,22 @@ impl<'r, 't> Builder<'r, 't> {
             span: START,
             style: Style::Plain,
         }))
+    }
+
+    /// Whether the items of a list that begins here are taken as they come.
+    fn is_taken(&self) -> bool {
+        match (self.stack.as_slice(), &self.items) {
+            (
+                [
+                    Frame::Mapping {
+                        key: Key::Read { text, .. },
+                        ..
+                    },
+                ],
+                Some(items),
+            ) => text == items.key,
+            _ => false,
+        }
     }
 
     fn span(&self, raw: RawSpan) -> Span {
@@ -275,6 +319,7 @@ impl<'r, 't> Builder<'r, 't> {
                 span,
                 anchor,
                 start,
+                ..
             } => (Data::List(items), span, anchor, start),
             Frame::Mapping {
                 entries,
@@ -371,6 +416,11 @@ impl<'r, 't> Builder<'r, 't> {
         }
         match self.stack.last_mut() {
             None => self.root = Some(node),
+            Some(Frame::List { is_taken: true, .. }) => {
+                if let Some(items) = &mut self.items {
+                    items.hand_over(self.reader, node);
+                }
+            }
             Some(Frame::List { items, .. }) => items.push(node),
             Some(Frame::Mapping {
                 entries, seen, key, ..
