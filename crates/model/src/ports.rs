@@ -95,6 +95,13 @@ pub struct Accepted {
 /// - `a_rule_that_cannot_compute_its_key_leaves_a_verdict_and_a_dead_letter`
 /// - `a_job_whose_key_is_held_waits`
 /// - `refiring_makes_one_job_for_a_rule_and_an_event`
+/// - `a_debounced_job_is_delayed_until_its_rule_is_quiet`
+/// - `a_firing_takes_the_place_of_one_that_waits_for_quiet`
+/// - `a_throttle_lets_through_what_its_window_has_room_for`
+/// - `a_throttle_that_queues_gives_each_job_its_own_time`
+/// - `a_busy_key_is_waited_for_by_the_latest_or_not_at_all`
+/// - `events_of_one_batch_are_decided_one_after_the_other`
+/// - `a_rule_on_trial_leaves_a_verdict_and_no_job`
 /// - `an_event_is_put_into_the_outbox_of_each_route_once`
 /// - `a_job_taken_over_follows_its_on_lost`
 /// - `a_returned_job_is_resumed_when_its_delivery_comes_again`
@@ -102,7 +109,7 @@ pub struct Accepted {
 pub trait Intake: Send + Sync {
     /// Accepts all of `batch` or nothing; returns once it is durable. Answers
     /// stand in the order of the batch. Decisions about other events
-    /// (duplicates, keys) are [`crate::flow`]'s, on the state read inside the
+    /// (duplicates, keys, storms) are [`crate::flow`]'s, on the state read inside the
     /// transaction; a duplicate is noted as a verdict on each of its rules,
     /// those that have a job of it: one verdict however often it comes. In the
     /// same way a refused event is one open dead letter.
@@ -184,6 +191,8 @@ pub struct Claimant {
 /// - `a_failed_job_is_a_dead_letter_with_its_cause`
 /// - `recovery_follows_what_the_interrupted_step_says`
 /// - `a_wall_clock_that_jumps_ends_no_lease`
+/// - `a_delayed_job_that_is_due_takes_its_place_by_acceptance`
+/// - `delays_and_windows_follow_the_boot_clock_and_after_a_reboot_the_wall`
 /// - `a_job_of_a_delivery_is_claimed_by_its_worker_alone`
 /// - `a_lost_job_of_a_delivery_is_returned`
 #[async_trait]
@@ -191,7 +200,9 @@ pub trait JobQueue: Send + Sync {
     /// Claims up to `max` jobs, oldest first, for `lease`; waits up to `wait`
     /// for the first. The attempt and the beginning of its first step are
     /// recorded with the claim. A lease that ran out is not claimed before
-    /// [`Self::recover`] has recorded the loss. Without `wait` the answer is
+    /// [`Self::recover`] has recorded the loss. Delayed jobs that are due
+    /// become what [`crate::flow::when_due`] says, in order of acceptance,
+    /// here and in [`Self::recover`]. Without `wait` the answer is
     /// what can be had now.
     async fn claim(
         &self,
@@ -258,6 +269,7 @@ pub enum Controlled {
 /// - `retrying_a_job_closes_its_dead_letter`
 /// - `a_dead_letter_is_closed_once`
 /// - `the_same_bytes_again_are_one_open_letter`
+/// - `a_job_that_ends_before_it_begins_gives_its_place_back`
 #[async_trait]
 pub trait JobControl: Send + Sync {
     async fn cancel(&self, job: &JobId, by: &Principal) -> Result<Controlled, StoreError>;

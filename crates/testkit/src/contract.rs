@@ -26,6 +26,7 @@ pub mod queue;
 mod random;
 mod resume;
 mod stale;
+pub mod storms;
 pub mod upkeep;
 
 use std::{any::Any, sync::Arc, time::Duration};
@@ -323,6 +324,19 @@ macro_rules! contract_lines {
                 a_waiting_job_names_the_job_it_waits_for
                 output_is_read_from_any_offset_of_any_attempt_and_step
                 numbers_keep_their_text
+            }
+            storms {
+                a_debounced_job_is_delayed_until_its_rule_is_quiet
+                a_firing_takes_the_place_of_one_that_waits_for_quiet
+                a_throttle_lets_through_what_its_window_has_room_for
+                a_throttle_that_queues_gives_each_job_its_own_time
+                a_busy_key_is_waited_for_by_the_latest_or_not_at_all
+                events_of_one_batch_are_decided_one_after_the_other
+                a_rule_on_trial_leaves_a_verdict_and_no_job
+                a_delayed_job_that_is_due_takes_its_place_by_acceptance
+                delays_and_windows_follow_the_boot_clock_and_after_a_reboot_the_wall
+                a_job_that_ends_before_it_begins_gives_its_place_back
+                a_delayed_job_goes_back_with_its_delivery_and_stays_delayed
             }
             upkeep {
                 a_revision_is_kept_once_and_read_back

@@ -16,6 +16,7 @@ use crate::{
 /// - `a_parked_job_is_the_stores_and_survives_its_worker`
 /// - `giving_back_returns_what_does_not_run`
 /// - `the_deliveries_of_former_workers_are_given_back`
+/// - `a_delayed_job_goes_back_with_its_delivery_and_stays_delayed`
 #[async_trait]
 pub trait JobCustody: Send + Sync {
     /// The jobs of these events in rule order. Events that the store does not

@@ -57,6 +57,7 @@ fn every_function_of_the_suite_is_in_its_list() {
         ("outbox", include_str!("outbox.rs")),
         ("access", include_str!("access.rs")),
         ("chain", include_str!("chain.rs")),
+        ("storms", include_str!("storms.rs")),
     ];
     for (port, source) in sources {
         let written: BTreeSet<&str> = source
