@@ -147,6 +147,7 @@ fn print(rules: &RuleSet, console: &mut Console) -> Result<(), Failure> {
             Span::new(Style::Dim, format!("  {}:{}", rule.file(), rule.line())),
         ])?;
         for (index, step) in rule.steps().iter().enumerate() {
+            rules::Mode::Shadow => "  (shadow: it does nothing)".to_owned(),
             console.line(&format!(
                 "  step {index} {} {}  at most {}; interrupted: {}",
                 step.kind,

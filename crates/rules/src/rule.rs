@@ -3,6 +3,7 @@
 //! A rule looks at one event alone. Duplicates and keys that are taken are
 //! `model::flow`'s, applied where the store can see other events.
 
+mod flow;
 mod read;
 
 use std::{sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use model::{
     verdict::{Firing, Trace, Truth},
 };
 
+use flow::Flow;
 pub(crate) use read::{Found, read_rules};
 
 use crate::{
@@ -25,13 +27,15 @@ use crate::{
     suggest,
 };
 
-/// Longest key, in characters.
+/// Longest key, and longest text to count by, in characters.
 const MAX_KEY: usize = 500;
 
 /// Whether a rule acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     Live,
+    /// It is judged, and does nothing.
+    Shadow,
     Off,
 }
 
@@ -39,6 +43,7 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Shadow => "shadow",
             Self::Off => "off",
         }
     }
@@ -68,6 +73,8 @@ pub struct Rule {
     conditions: Vec<Condition>,
     mode: Mode,
     key: Option<Field>,
+    /// Absent when it says nothing about storms.
+    flow: Option<Box<Flow>>,
     retry: RetryPolicy,
     steps: Vec<Step>,
     summaries: Vec<StepSummary>,
@@ -158,10 +165,44 @@ impl Rule {
     /// that needs nothing but the event are rendered now, so that a value that
     /// is missing is a verdict and not a surprise in a job.
     pub(crate) fn fire(&self, event: &Event) -> Firing {
+        let firing = self.fire_live(event);
+        match self.mode {
+            Mode::Live | Mode::Off => firing,
+            Mode::Shadow => self.shadow(&firing),
+        }
+    }
+
+    /// What a rule on trial says instead of doing anything.
+    fn shadow(&self, firing: &Firing) -> Firing {
+        let reason = match firing {
+            Firing::Fire(plan) => {
+                let steps = self.summaries.iter();
+                let steps: Vec<String> = steps
+                    .map(|step| format!("{} `{}`", step.kind, step.what))
+                    .collect();
+                let key = plan.key.as_ref();
+                let key = key.map_or_else(String::new, |key| format!(", with key `{key}`"));
+                format!("would have fired: {}{key}", steps.join(", "))
+            }
+            Firing::Suppress { reason } => format!("would have been suppressed: {reason}"),
+            Firing::Error { reason } => format!("would have been an error: {reason}"),
+            Firing::Shadow { reason } => reason.clone(),
+        };
+        Firing::Shadow { reason }
+    }
+
+    fn fire_live(&self, event: &Event) -> Firing {
         let scope = self.scope(event);
         let key = match self.render_key(scope) {
             Ok(key) => key,
             Err(reason) => return error(format!("`key`: {reason}"), event),
+        };
+        let flow = match &self.flow {
+            Some(flow) => match flow.plan(|by| render_text(by, scope)) {
+                Ok(flow) => flow,
+                Err(reason) => return error(format!("`throttle.by`: {reason}"), event),
+            },
+            None => FlowPlan::default(),
         };
         let rehearsal = Renderer {
             scope,
@@ -194,7 +235,7 @@ impl Rule {
                     on_lost: step.on_lost,
                 })
                 .collect(),
-            flow: FlowPlan::default(),
+            flow,
         })
     }
 
@@ -252,28 +293,30 @@ impl Rule {
     }
 
     fn render_key(&self, scope: Scope<'_>) -> Result<Option<String>, String> {
-        let Some(field) = &self.key else {
-            return Ok(None);
-        };
-        let renderer = Renderer {
-            scope,
-            is_rehearsal: false,
-        };
-        let key = match field.text(&renderer) {
-            Ok(key) => key,
-            Err(NoCall::Bad(reason) | NoCall::Missing(reason) | NoCall::Skip(reason)) => {
-                return Err(reason);
-            }
-            Err(NoCall::Later) => return Err("there is no job yet".to_owned()),
-        };
-        if key.is_empty() {
-            return Err("it is empty".to_owned());
+        let key = self.key.as_ref();
+        key.map(|field| render_text(field, scope)).transpose()
+    }
+}
+
+/// A text by which jobs are told apart.
+fn render_text(field: &Field, scope: Scope<'_>) -> Result<String, String> {
+    let renderer = Renderer {
+        scope,
+        is_rehearsal: false,
+    };
+    let text = match field.text(&renderer) {
+        Ok(text) => text,
+        Err(NoCall::Bad(reason) | NoCall::Missing(reason) | NoCall::Skip(reason)) => {
+            return Err(reason);
         }
-        let length = key.chars().count();
-        if length > MAX_KEY {
-            return Err(format!("it has {length} characters, more than {MAX_KEY}"));
-        }
-        Ok(Some(key.into_owned()))
+        Err(NoCall::Later) => return Err("there is no job yet".to_owned()),
+    };
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    let length = text.chars().count();
+    if length > MAX_KEY {
+        return Err(format!("it has {length} characters, more than {MAX_KEY}"));
     }
 }
 

@@ -9,7 +9,7 @@ use model::{
     topic::TopicPattern,
 };
 
-use super::{Mode, Rule, StepSummary};
+use super::{Mode, Rule, StepSummary, flow::Flow};
 use crate::{
     code::Code,
     expr::Condition,
@@ -112,6 +112,7 @@ fn read_rule(
         Some(node) => read_key(reader, node).map(Some),
         None => Some(None),
     };
+    let flow = Flow::read(reader, &mut keys);
     let steps = read_run(reader, &mut keys, listing);
     let retry = match keys.stated(reader, "retry") {
         Some(node) => read_retry(reader, node),
@@ -156,6 +157,7 @@ fn read_rule(
         conditions,
         mode: mode?,
         key: key?,
+        flow: flow?,
         retry: retry?,
         steps,
         summaries,
@@ -405,21 +407,19 @@ fn read_mode(reader: &mut Reader<'_>, node: &Node) -> Option<Mode> {
         reader.error(
             Code::WrongType,
             node.span,
-            "expected `live` or `off`, found a boolean".to_owned(),
+            "expected `live`, `shadow` or `off`, found a boolean".to_owned(),
             Some("write `off`".to_owned()),
         );
         return None;
     }
-    if node.data == Data::Text("shadow".to_owned()) {
-        reader.error(
-            Code::LaterVersion,
-            node.span,
-            "this version does not have `mode: shadow` yet".to_owned(),
-            Some("use `live` or `off`".to_owned()),
-        );
-        return None;
-    }
-    let mode = reader.word(node, &[("live", Mode::Live), ("off", Mode::Off)])?;
+    let mode = reader.word(
+        node,
+        &[
+            ("live", Mode::Live),
+            ("shadow", Mode::Shadow),
+            ("off", Mode::Off),
+        ],
+    )?;
     if mode == Mode::Off {
         reader.note(
             Code::RuleOff,

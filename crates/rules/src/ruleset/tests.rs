@@ -3,6 +3,7 @@
 mod check;
 mod judge;
 mod prepare;
+mod storms;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -13,7 +13,11 @@ fn show(firing: &Firing) -> String {
                 .map(|step| format!("{} {}", step.kind, step.on_lost.as_str()))
                 .collect();
             let key = plan.key.as_deref().unwrap_or("-");
-            format!("fire key={key} {}", steps.join(", "))
+            let fire = format!("fire key={key} {}", steps.join(", "));
+            if plan.flow.is_plain() {
+                return fire;
+            }
+            format!("{fire} {}", serde_json::to_string(&plan.flow).unwrap())
         }
         Firing::Suppress { reason } => format!("suppress: {reason}"),
         Firing::Shadow { reason } => format!("shadow: {reason}"),
@@ -22,7 +26,7 @@ fn show(firing: &Firing) -> String {
 }
 
 #[track_caller]
-fn check(lines: &str, body: &str, expect: &str) {
+pub(super) fn check(lines: &str, body: &str, expect: &str) {
     let rules = rules(&rule(lines));
     let event = event("org.example.hello", body);
     let decided: Vec<String> = rules
@@ -36,6 +40,7 @@ fn check(lines: &str, body: &str, expect: &str) {
     let verdict = match expect.split([' ', ':']).next().unwrap() {
         "fire" => "fired",
         "suppress" => "suppressed",
+        "shadow" => "shadow",
         "error" => "error",
         _ => "no_match",
     };
