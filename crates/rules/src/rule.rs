@@ -239,12 +239,6 @@ impl Rule {
         })
     }
 
-    /// Renders a step for a job.
-    pub fn prepare(&self, step: usize, scope: &StepScope<'_>) -> Result<Prepared, RenderError> {
-        let Some(found) = self.steps.get(step) else {
-            return Err(RenderError {
-                message: format!("rule `{}` has no step {step}", self.name),
-            });
     /// The key of the rule's job, if there is one.
     pub(crate) fn rehearse_key(&self, event: &Event) -> Option<String> {
         self.render_key(self.scope(event)).ok().flatten()
@@ -262,6 +256,12 @@ impl Rule {
             .collect()
     }
 
+    /// Renders a step for a job.
+    pub fn prepare(&self, step: usize, scope: &StepScope<'_>) -> Result<Prepared, RenderError> {
+        let Some(found) = self.steps.get(step) else {
+            return Err(RenderError {
+                message: format!("rule `{}` has no step {step}", self.name),
+            });
         };
         let renderer = Renderer {
             scope: Scope {
@@ -318,6 +318,7 @@ fn render_text(field: &Field, scope: Scope<'_>) -> Result<String, String> {
     if length > MAX_KEY {
         return Err(format!("it has {length} characters, more than {MAX_KEY}"));
     }
+    Ok(text.into_owned())
 }
 
 fn error(mut reason: String, event: &Event) -> Firing {

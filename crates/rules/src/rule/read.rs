@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Keys that a later version has.
-const LATER: [&str; 5] = ["throttle", "debounce", "when_busy", "account", "approval"];
+const LATER: [&str; 2] = ["account", "approval"];
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const MAX_STEPS: usize = 100;
 
