@@ -6,6 +6,7 @@
 mod amqp;
 mod broker;
 mod client;
+mod matching;
 mod memory;
 mod server;
 
@@ -18,13 +19,14 @@ use crate::run::{run_with, target};
 use client::Client;
 use server::Server;
 
-const ROWS: [&str; 6] = [
+const ROWS: [&str; 7] = [
     "intake",
     "group-commit",
     "amqp",
     "amqp-memory",
     "memory",
     "start",
+    "match",
 ];
 
 /// Rules of the project that is measured, and how many fire for an event.
@@ -46,7 +48,12 @@ pub(crate) fn bench(rows: &[String]) -> Result<()> {
     println!("building in release mode");
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--release", "--locked", "--quiet"]);
-    build.args(["--bin", "lariat", "--example", "bare_insert"]);
+    if rows != ["match"] {
+        build.args(["--bin", "lariat", "--example", "bare_insert"]);
+    }
+    if wanted("match") {
+        build.arg("--example=matching");
+    }
     if wanted("amqp") || wanted("amqp-memory") {
         build.args(broker::EXAMPLES.map(|name| format!("--example={name}")));
     }
@@ -69,6 +76,9 @@ pub(crate) fn bench(rows: &[String]) -> Result<()> {
     }
     if wanted("start") {
         start()?;
+    }
+    if wanted("match") {
+        matching::matching()?;
     }
     Ok(())
 }

@@ -36,8 +36,8 @@ pub(crate) struct Found {
 pub(crate) fn read_rules(reader: &mut Reader<'_>, listing: &Arc<Listing>) -> Found {
     let file: Arc<str> = reader.file().into();
     let mut found = Found::default();
-    let mut take = |reader: &mut Reader<'_>, item: Node| {
-        let rule = read_rule(reader, &item, (listing, &file), &mut found.names);
+    let mut take = |reader: &mut Reader<'_>, item: &Node| {
+        let rule = read_rule(reader, item, (listing, &file), &mut found.names);
         found.rules.extend(rule);
     };
     match reader.parse_items("rules", &mut take) {
@@ -48,7 +48,7 @@ pub(crate) fn read_rules(reader: &mut Reader<'_>, listing: &Arc<Listing>) -> Fou
 }
 
 /// Reads what stands around the rules, and rules that were not taken yet.
-fn read_root(reader: &mut Reader<'_>, root: &Node, take: &mut dyn FnMut(&mut Reader<'_>, Node)) {
+fn read_root(reader: &mut Reader<'_>, root: &Node, take: &mut dyn FnMut(&mut Reader<'_>, &Node)) {
     if root.data == Data::Null {
         no_rules(reader, root);
         return;
@@ -69,7 +69,7 @@ fn read_root(reader: &mut Reader<'_>, root: &Node, take: &mut dyn FnMut(&mut Rea
         Some(node) if node.data == Data::Null => no_rules(reader, node),
         Some(node) => {
             for item in reader.list(node).unwrap_or(&[]) {
-                take(reader, item.clone());
+                take(reader, item);
             }
         }
         None => {

@@ -100,7 +100,7 @@ impl<'t> Reader<'t> {
     pub(crate) fn parse_items(
         &mut self,
         key: &'static str,
-        take: &mut dyn FnMut(&mut Self, Node),
+        take: &mut dyn FnMut(&mut Self, &Node),
     ) -> Option<Node> {
         let mut items = Items {
             key,

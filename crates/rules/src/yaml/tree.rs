@@ -32,7 +32,7 @@ const MAX_SEARCH: usize = 1_000;
 pub(super) struct Items<'i, 't> {
     /// Of the root mapping; the list is its value.
     pub(super) key: &'static str,
-    pub(super) take: &'i mut dyn FnMut(&mut Reader<'t>, Node),
+    pub(super) take: &'i mut dyn FnMut(&mut Reader<'t>, &Node),
     /// What was found in the items. It counts only when all of the text is YAML.
     pub(super) findings: Vec<Diagnostic>,
 }
@@ -116,7 +116,7 @@ fn span_of(raw: RawSpan, line_chars: impl Fn(usize) -> usize) -> Span {
 }
 
 impl<'t> Items<'_, 't> {
-    fn hand_over(&mut self, reader: &mut Reader<'t>, node: Node) {
+    fn hand_over(&mut self, reader: &mut Reader<'t>, node: &Node) {
         reader.swap_findings(&mut self.findings);
         (self.take)(reader, node);
         reader.swap_findings(&mut self.findings);
@@ -418,7 +418,7 @@ impl<'r, 'i, 't> Builder<'r, 'i, 't> {
             None => self.root = Some(node),
             Some(Frame::List { is_taken: true, .. }) => {
                 if let Some(items) = &mut self.items {
-                    items.hand_over(self.reader, node);
+                    items.hand_over(self.reader, &node);
                 }
             }
             Some(Frame::List { items, .. }) => items.push(node),
