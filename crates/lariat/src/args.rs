@@ -48,6 +48,10 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Check lariat.yml and every rule; exit 3 when something is wrong.
     Check(Check),
+    /// Run the test files of the project; exit 3 when a case fails.
+    Test(Test),
+    /// Print the JSON Schema of a project's files, for editors.
+    Schema(Schema),
     /// Write a working project with one rule and one playbook.
     Init(Init),
     /// Write a project out of another system's configuration.
@@ -224,18 +228,6 @@ fn header(text: &str) -> Result<(String, String), String> {
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Explain {
-    /// The event's id, as `publish` and `events list` print it.
-    #[arg(value_name = "EVENT")]
-    pub(crate) id: EventId,
-    /// This rule only.
-    #[arg(long)]
-    pub(crate) rule: Option<RuleName>,
-    #[command(flatten)]
-    pub(crate) json: Json,
-}
-
 /// Which part of a list.
 #[derive(Debug, Args)]
 pub(crate) struct Window {
@@ -399,7 +391,10 @@ pub(crate) struct Tail {
     pub(crate) json: bool,
 }
 
+mod author;
 mod words;
+
+pub(crate) use author::{Explain, Schema, SchemaOf, Subject, Test};
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod connect;
+mod feeds;
 
 /// A project that was read, with everything that was found.
 pub(crate) struct Checked {
@@ -84,6 +85,8 @@ pub(crate) async fn run(
     }
     let trials = match &checked.rules {
         Some(_) if command.connect => {
+        let doubts = rules::lint(rules.text(), &feeds::feeds(&checked.config));
+        checked.findings.extend(doubts);
             let vault = Vault {
                 project: &root,
                 environment,

@@ -13,6 +13,7 @@ use crate::{
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dead;
+mod event_file;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod follow;
@@ -20,8 +21,10 @@ pub(crate) mod jobs;
 pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod reload;
+pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod tail;
+pub(crate) mod test;
 
 /// Query parameters, absent ones left out.
 pub(crate) struct Query(Vec<(&'static str, String)>);

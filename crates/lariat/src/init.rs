@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{args::Init, console::Console, exit::Exit, failure::Failure};
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     (
         "lariat.yml",
         include_str!("../../../examples/hello/lariat.yml"),
@@ -19,6 +19,10 @@ const FILES: [(&str, &str); 5] = [
     (
         "rules/hello.yml",
         include_str!("../../../examples/hello/rules/hello.yml"),
+    ),
+    (
+        "tests/hello.yml",
+        include_str!("../../../examples/hello/tests/hello.yml"),
     ),
     (
         "playbooks/hello.yml",
@@ -67,7 +71,7 @@ pub(crate) fn run(command: &Init, console: &mut Console) -> Result<(), Failure> 
         format!(" --project {}", quoted(dir))
     };
     console.say(&format!(
-        "\nstart it:\n  lariat serve{project}\nthen, in another terminal:\n  \
+        "\ntest its rules:\n  lariat test{project}\nstart it:\n  lariat serve{project}\nthen, in another terminal:\n  \
          lariat publish org.example.hello '{{\"name\": \"world\"}}' --wait"
     ));
     Ok(())

@@ -88,6 +88,8 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
             let checked = Box::pin(check::run(check, environment, console));
             client_runtime()?.block_on(checked).map(|()| Exit::Ok)
         }
+        Command::Test(test) => commands::test::run(test, console).map(|()| Exit::Ok),
+        Command::Schema(schema) => commands::schema::run(schema, console).map(|()| Exit::Ok),
         Command::Publish(_)
         | Command::Explain(_)
         | Command::Events(_)
@@ -118,6 +120,8 @@ async fn ask(command: &Command, client: &Client, console: &mut Console) -> Resul
         | Command::Import(_)
         | Command::Serve(_)
         | Command::Check(_)
+        | Command::Test(_)
+        | Command::Schema(_)
         | Command::Config(_)
         | Command::Completions(_)
         | Command::Man(_) => {}

@@ -7,8 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Read,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -21,16 +20,14 @@ use model::{
 
 use crate::{
     config::{self, Config},
-    project::listing::Listing,
+    project::{files::Files, listing::Listing},
 };
 
+pub(crate) mod files;
 mod git;
 mod listing;
 
 const RULES: &str = "rules";
-const LARGEST_FILE: u64 = 16 * 1024 * 1024;
-const LARGEST_PROJECT: u64 = 64 * 1024 * 1024;
-const MOST_FILES: usize = 10_000;
 
 /// A project in a directory.
 #[derive(Debug, Clone)]
@@ -41,6 +38,8 @@ pub(crate) struct DirectoryProject {
     store: PathBuf,
     /// What `lariat.yml` said when the service started.
     started: Option<Arc<Config>>,
+    /// A directory of rule files that stand in place of the project's.
+    drafts: Option<PathBuf>,
 }
 
 impl DirectoryProject {
@@ -50,6 +49,7 @@ impl DirectoryProject {
             root,
             store,
             started: None,
+            drafts: None,
         }
     }
 
@@ -57,6 +57,15 @@ impl DirectoryProject {
     pub(crate) fn started_with(self, config: Config) -> Self {
         Self {
             started: Some(Arc::new(config)),
+            ..self
+        }
+    }
+
+    /// With the rule files of this directory, which must be canonical, instead
+    /// of the project's own.
+    pub(crate) fn with_drafts(self, drafts: PathBuf) -> Self {
+        Self {
+            drafts: Some(drafts),
             ..self
         }
     }
@@ -114,84 +123,11 @@ impl DirectoryProject {
     }
 
     fn rule_files(&self, findings: &mut Vec<Diagnostic>) -> BTreeMap<String, String> {
-        let mut files = BTreeMap::new();
-        let directory = self.root.join(RULES);
-        let entries = match fs_err::read_dir(&directory) {
-            Ok(entries) => entries,
+        match &self.drafts {
+            Some(drafts) => Files::new(drafts).yaml((drafts, RULES), findings),
             // A project without rules is one whose rules are yet to come.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return files,
-            Err(error) => {
-                findings.push(finding(RULES, error.to_string(), None));
-                return files;
-            }
-        };
-        let mut total = 0;
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    findings.push(finding(RULES, error.to_string(), None));
-                    return files;
-                }
-            };
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else {
-                let shown = format!("{RULES}/{}", name.to_string_lossy());
-                let message = "the name of this file is not UTF-8".to_owned();
-                findings.push(finding(&shown, message, None));
-                continue;
-            };
-            let is_rules = name.ends_with(".yml") || name.ends_with(".yaml");
-            if !is_rules || name.starts_with('.') {
-                continue;
-            }
-            let path = format!("{RULES}/{name}");
-            match self.rule_file(&entry.path(), &mut total) {
-                Ok(text) => {
-                    files.insert(path, text);
-                }
-                Err((message, hint)) => findings.push(finding(&path, message, hint)),
-            }
-            if files.len() > MOST_FILES {
-                let message = format!("there are more than {MOST_FILES} rule files");
-                findings.push(finding(RULES, message, None));
-                return files;
-            }
+            None => Files::new(&self.root).yaml((&self.root.join(RULES), RULES), findings),
         }
-        files
-    }
-
-    fn rule_file(&self, path: &Path, total: &mut u64) -> Result<String, (String, Option<String>)> {
-        let plain = |error: std::io::Error| (error.to_string(), None);
-        let real = fs_err::canonicalize(path).map_err(plain)?;
-        if !real.starts_with(&self.root) {
-            return Err((
-                "this is a link that leaves the project".to_owned(),
-                Some("copy the file into the project".to_owned()),
-            ));
-        }
-        // A pipe would wait for a writer when it is opened.
-        if !fs_err::metadata(&real).map_err(plain)?.is_file() {
-            return Err(("this is not a file".to_owned(), None));
-        }
-        let mut bytes = Vec::new();
-        fs_err::File::open(&real)
-            .map_err(plain)?
-            .take(LARGEST_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(plain)?;
-        *total += bytes.len() as u64;
-        if bytes.len() as u64 > LARGEST_FILE || *total > LARGEST_PROJECT {
-            let message = "rule files are larger than 16 MiB each or 64 MiB together";
-            return Err((message.to_owned(), None));
-        }
-        String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count();
-            (format!("line {} is not UTF-8", line + 1), None)
-        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists the paths that steps may name: playbooks, inventories, and whatever
 //! else a project keeps beside them.
 //!
-//! Left out are hidden directories, the rules themselves, what Ansible finds
+//! Left out are hidden directories, the rules and their tests, what Ansible finds
 //! by itself (roles, collections) and the store: none of them is named by a
 //! step, and none may change the revision of the rules.
 
@@ -14,8 +14,9 @@ use crate::project::finding;
 const MOST_ENTRIES: usize = 100_000;
 const DEEPEST: usize = 24;
 /// Directories that no step names.
-const SKIPPED: [&str; 6] = [
+const SKIPPED: [&str; 7] = [
     "rules",
+    "tests",
     "roles",
     "collections",
     "catalog",

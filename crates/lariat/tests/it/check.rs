@@ -21,7 +21,7 @@ async fn init_writes_the_hello_example_byte_for_byte() {
         "{}",
         ran.stderr
     );
-    assert_eq!(5, ran.stdout.lines().count());
+    assert_eq!(6, ran.stdout.lines().count());
     for line in ran.stdout.lines() {
         let path = std::path::Path::new(line).strip_prefix(&target).unwrap();
         let expected = fs_err::read(examples().join("hello").join(path)).unwrap();
@@ -33,7 +33,7 @@ async fn init_writes_the_hello_example_byte_for_byte() {
         .output()
         .unwrap();
     let committed = String::from_utf8(committed.stdout).unwrap();
-    assert_eq!(5, committed.lines().count(), "{committed}");
+    assert_eq!(6, committed.lines().count(), "{committed}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 
 mod amqp;
 mod ansible;
+mod author;
 mod chaos;
 mod check;
 mod dice;

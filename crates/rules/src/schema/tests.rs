@@ -128,6 +128,8 @@ const STEP: &str = "rules: [{name: a, on: a, run: {command: [x]}, ";
 fn the_schema_of_rules_has_the_keys_of_the_reader() {
     let rule = format!("{STEP}%}}]");
     let retry = format!("{STEP}retry: {{%}}}}]");
+    let quiet = format!("{STEP}debounce: {{quiet: 1s, %}}}}]");
+    let throttle = format!("{STEP}throttle: {{limit: 1, per: 1s, %}}}}]");
     let step = |step: &str| format!("rules: [{{name: a, on: a, run: {{{step}, %}}}}]");
     let steps = [
         ("/$defs/playbookStep", step("playbook: x.yml")),
@@ -142,6 +144,8 @@ fn the_schema_of_rules_has_the_keys_of_the_reader() {
         ("", "{rules: [], %}"),
         ("/$defs/rule", rule.as_str()),
         ("/$defs/retry", retry.as_str()),
+        ("/$defs/quiet", quiet.as_str()),
+        ("/$defs/throttle", throttle.as_str()),
     ];
     documents.extend(steps.iter().map(|(place, text)| (*place, text.as_str())));
     let seen = compare(RULES, rule_findings, &documents);
