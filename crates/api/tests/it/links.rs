@@ -139,7 +139,7 @@ impl Sink for BlockedSink {
     async fn close(&self) {}
 }
 
-async fn linked() -> Served {
+pub(crate) async fn linked() -> Served {
     let links = Links {
         sources: vec![Arc::new(QuietSource {
             name: "fedora".parse().unwrap(),

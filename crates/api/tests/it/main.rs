@@ -10,10 +10,12 @@
 
 mod harness;
 
+mod cloudevents;
 mod connections;
 mod hostile;
 mod links;
 mod manual;
+mod metrics;
 mod pages;
 mod refusals;
 mod shapes;

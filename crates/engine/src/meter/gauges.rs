@@ -50,13 +50,16 @@ pub(super) fn registry(status: Option<&Status>, now: Timestamp) -> Registry {
     let Some(status) = status else {
         return into;
     };
-    let info = Info::new([
-        ("version", status.version.clone()),
-        ("revision", status.revision.to_string()),
-    ]);
-    let help = "The version of Lariat and the revision of the rules in force";
-    into.register("build", help, info);
-    gauge(&mut into, "rules", "Rules in force", size(status.rules));
+    let version = Info::new([("version", status.version.clone())]);
+    into.register("build", "The version of Lariat", version);
+    let revision = Info::new([("revision", status.revision.to_string())]);
+    into.register("rules", "The revision of the rules in force", revision);
+    gauge(
+        &mut into,
+        "rules_in_force",
+        "Rules in force",
+        size(status.rules),
+    );
     let help = "Jobs that may run at once";
     gauge(
         &mut into,

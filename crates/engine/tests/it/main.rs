@@ -14,6 +14,7 @@ mod fleet_faults;
 mod fleet_random;
 mod harness;
 mod leases;
+mod metrics;
 mod reload;
 mod retry;
 mod route;

@@ -1,0 +1,119 @@
+//! `/metrics`, and whether the manual names what a service says.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use crate::{
+    harness::{Reply, Served},
+    links::linked,
+};
+
+/// A service with a source and a sink that has done a little of everything.
+async fn busy() -> Served {
+    let served = linked().await;
+    let hello = r#"{"id": "e", "topic": "org.example.hello", "body": {"name": "x"}}"#;
+    let reply = served.publish(hello).await;
+    let job = reply["events"][0]["jobs"][0].as_str().unwrap().to_owned();
+    served.job_in(&job, "succeeded").await;
+    served.publish(hello).await;
+    assert_eq!(400, served.post("/api/v1/events", "{}").await.status);
+    served
+}
+
+fn number(text: &str, series: &str) -> f64 {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))
+        .unwrap_or_else(|| panic!("`{series}` is not in {text}"));
+    line.parse().unwrap()
+}
+
+/// The families of the older text format, with their types.
+fn families(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_manual_names_what_a_service_says() {
+    let served = busy().await;
+    let text = served.get("/metrics").await.text().to_owned();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
+    let manual = fs::read_to_string(path).unwrap();
+    let listed: BTreeMap<String, String> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| {
+            let (name, rest) = line.split_once("` | ")?;
+            let (kind, _) = rest.split_once(" | ")?;
+            Some((name.to_owned(), kind.to_owned()))
+        })
+        .collect();
+    assert_eq!(families(&text), listed);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn what_happened_is_counted() {
+    let served = busy().await;
+    let text = served.get("/metrics").await.text().to_owned();
+    let is = |series: &str, expect: f64| {
+        let found = number(&text, series);
+        assert!((found - expect).abs() < 1e-9, "{series} is {found}");
+    };
+    is(r#"lariat_events_accepted_total{source="api"}"#, 1.0);
+    is(r#"lariat_events_accepted_total{source="fedora"}"#, 0.0);
+    is(r#"lariat_events_duplicate_total{source="api"}"#, 1.0);
+    is(
+        r#"lariat_intake_refused_total{source="api",reason="invalid_event"}"#,
+        1.0,
+    );
+    is(r#"lariat_verdicts_total{verdict="fired"}"#, 1.0);
+    is(r#"lariat_verdicts_total{verdict="duplicate"}"#, 1.0);
+    is(
+        r#"lariat_attempts_total{rule="greet",outcome="succeeded"}"#,
+        1.0,
+    );
+    is(
+        r#"lariat_jobs_ended_total{rule="greet",state="succeeded"}"#,
+        1.0,
+    );
+    is("lariat_job_start_seconds_count", 1.0);
+    is(r#"lariat_step_duration_seconds_count{kind="command"}"#, 2.0);
+    is(
+        r#"lariat_source_link{source="fedora",state="connected"}"#,
+        1.0,
+    );
+    is(r#"lariat_sink_link{sink="bus",state="blocked"}"#, 1.0);
+    is(r#"lariat_source_messages_total{source="fedora"}"#, 4711.0);
+    is(r#"lariat_outbox_events{sink="bus"}"#, 1.0);
+    is("lariat_store_up", 1.0);
+    assert!(number(&text, "process_resident_memory_bytes") > 1e6);
+    assert!(number(&text, "process_open_fds") > 3.0);
+    served.end().await;
+}
+
+fn kind(reply: &Reply) -> &str {
+    reply.header("content-type").unwrap()
+}
+
+#[tokio::test]
+async fn the_client_chooses_the_format() {
+    let served = busy().await;
+    let plain = served.get("/metrics").await;
+    assert_eq!("text/plain; version=0.0.4; charset=utf-8", kind(&plain));
+    assert!(!plain.text().contains("# EOF"));
+    let accept = [(
+        "Accept",
+        "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
+    )];
+    let open = served.request("GET", "/metrics", &accept, b"").await;
+    assert_eq!(
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        kind(&open)
+    );
+    assert!(open.text().ends_with("# EOF\n"));
+    assert_eq!(1, open.text().matches("# EOF").count());
+    served.end().await;
+}
