@@ -383,12 +383,27 @@ pub(crate) struct Tail {
     /// Topics that match any of these, such as `org.example.#`.
     #[arg(value_name = "PATTERN")]
     pub(crate) patterns: Vec<TopicPattern>,
-    /// Begin with the events since this time, such as `10m`.
-    #[arg(long, value_name = "TIME")]
+    /// Only events for which this holds, such as `event.body.state == "failed"`.
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) condition: Option<String>,
+    /// Only events of this source.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+    /// Only events of this severity.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) severity: Option<Severity>,
+    /// Begin with the events since this time, such as `10m`, or behind a cursor.
+    #[arg(long, value_name = "TIME|CURSOR")]
     pub(crate) since: Option<String>,
     /// One JSON object a line.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["terse", "pretty"])]
     pub(crate) json: bool,
+    /// One line for each event; the default where there is no terminal.
+    #[arg(long, conflicts_with = "pretty")]
+    pub(crate) terse: bool,
+    /// With the body; the default on a terminal.
+    #[arg(long)]
+    pub(crate) pretty: bool,
 }
 
 mod author;

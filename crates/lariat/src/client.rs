@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use crate::{exit::Exit, failure::Failure};
 
+pub(crate) mod messages;
+pub(crate) mod stream;
+
 /// A connection to one service.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -82,8 +85,11 @@ impl Client {
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<Answer, Refusal> {
-        let request = self.http.get(self.url(path)).query(query);
-        self.send(request).await
+        self.send(self.asking(path, query)).await
+    }
+
+    fn asking(&self, path: &[&str], query: &[(&str, String)]) -> reqwest::RequestBuilder {
+        self.http.get(self.url(path)).query(query)
     }
 
     pub(crate) async fn post(
@@ -120,21 +126,30 @@ impl Client {
             .headers()
             .get(api::NEXT_OFFSET)
             .and_then(|value| value.to_str().ok()?.parse().ok());
+        if !status.is_success() {
+            return Err(self.refused(response).await);
+        }
+        match response.bytes().await {
+            Ok(bytes) => Ok(Answer { bytes, next_offset }),
+            Err(error) => Err(self.unreachable(error)),
+        }
+    }
+
+    /// What an answer says that is not a successful one.
+    async fn refused(&self, response: reqwest::Response) -> Refusal {
+        let status = response.status();
         let bytes = match response.bytes().await {
             Ok(bytes) => bytes,
-            Err(error) => return Err(self.unreachable(error)),
+            Err(error) => return self.unreachable(error),
         };
-        if status.is_success() {
-            return Ok(Answer { bytes, next_offset });
-        }
         match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => Err(Refusal::Problem(status, Box::new(problem))),
+            Ok(problem) => Refusal::Problem(status, Box::new(problem)),
             Err(_) => {
                 let message = format!("`{}` answered {status}", self.base);
-                Err(Refusal::Other(
+                Refusal::Other(
                     Failure::message(Exit::Unexpected, message)
                         .hint("is this the address of a Lariat service?"),
-                ))
+                )
             }
         }
     }

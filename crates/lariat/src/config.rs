@@ -84,6 +84,8 @@ pub(crate) struct Limits {
     pub(crate) nesting: usize,
     /// Jobs that have not ended, 1 to 10000000. Default 100000.
     pub(crate) queue: usize,
+    /// Streams that are open at once, 1 to 100000. Default 2000.
+    pub(crate) streams: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +125,7 @@ impl Default for Config {
                 request: 16 * 1024 * 1024,
                 nesting: 64,
                 queue: 100_000,
+                streams: 2_000,
             },
             playbook_command: "ansible-playbook".to_owned(),
             log: Log {

@@ -113,6 +113,11 @@ impl Console {
         self.out_colour
     }
 
+    /// Whether a person reads what is printed.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.out_is_terminal
+    }
+
     /// Whether talk may be coloured.
     pub(crate) fn colours_talk(&self) -> bool {
         self.err_colour

@@ -34,6 +34,7 @@ use crate::{
     wiring::Plan,
 };
 
+mod files;
 mod signals;
 mod systemd;
 
@@ -285,8 +286,10 @@ async fn serve(started: Started, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
         max_event_bytes: config.limits.event,
         max_request_bytes: config.limits.request,
         max_nesting: config.limits.nesting,
+        max_streams: config.limits.streams,
         ..ApiSettings::new(clock)
     };
+    files::allow_connections(settings.max_connections.saturating_add(settings.max_streams));
     let closing = CancellationToken::new();
     let closed = closing.clone().cancelled_owned();
     let mut api = Box::pin(api::serve(listener, engine.clone(), settings, closed));

@@ -1,29 +1,38 @@
-//! `lariat tail`: events as they are accepted.
+//! `lariat tail`: events as they are committed.
 //!
-//! It asks for what is newer than the last answer, so nothing is missed and
+//! It reads a stream that goes on where it broke off, so nothing is missed and
 //! nothing comes twice, whatever happens to the connection in between.
 
-use std::time::Duration;
-
-use api::json::{Event, List};
+use api::json::Event;
+use model::page::Cursor;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
 
 use crate::{
     args::Tail,
-    client::{Client, Refusal},
+    client::{
+        Client,
+        messages::Message,
+        stream::{Address, Subscription},
+    },
     commands::{Query, events::severity},
     console::{Console, Span, Style},
+    exit::Exit,
     failure::Failure,
 };
 
-const POLL: Duration = Duration::from_millis(250);
-/// How long a service may be away before it counts as unreachable.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Columns of the longest severity.
 const WIDEST: usize = "warning".len();
-/// Before the first event of any list.
-const BEGINNING: &str = "c0";
+/// Fields of a body that are shown, and characters of each.
+const MOST_FIELDS: usize = 20;
+const LONGEST: usize = 160;
+
+/// How an event is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Terse,
+    Pretty,
+}
 
 /// Prints until it is interrupted or its reader goes away.
 pub(crate) async fn run(
@@ -31,115 +40,108 @@ pub(crate) async fn run(
     client: &Client,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    let mut after = start(command, client).await?;
-    // One pattern is matched by the service, several are matched here.
-    let topic = match command.patterns.as_slice() {
-        [only] => Some(only),
-        [] | [_, _, ..] => None,
+    let form = match command {
+        Tail { json: true, .. } => Form::Json,
+        Tail { terse: true, .. } => Form::Terse,
+        Tail { pretty: true, .. } => Form::Pretty,
+        Tail { .. } if console.is_terminal() => Form::Pretty,
+        Tail { .. } => Form::Terse,
     };
-    let mut last_seen = Instant::now();
+    let mut stream = Subscription::open(client, address(command)).await?;
     loop {
-        let query = Query::new()
-            .add("after", Some(&after.cursor))
-            .add("since", after.since.as_ref())
-            .add("topic", topic)
-            .add("limit", Some(&500));
-        let list: List<Value> = match client.try_get(&["events"], query.pairs()).await {
-            Ok(answer) => answer.read()?,
-            Err(Refusal::Unreachable(failure)) => {
-                if last_seen.elapsed() > PATIENCE {
-                    return Err(failure);
-                }
-                sleep(POLL).await;
-                continue;
-            }
-            Err(refusal) => return Err(refusal.into()),
-        };
-        last_seen = Instant::now();
-        for item in &list.items {
-            print(item, command, console)?;
-        }
-        let is_behind = !list.items.is_empty();
-        if let Some(next) = list.next {
-            after = After {
-                cursor: next,
-                since: None,
-            };
-        }
-        if !is_behind {
-            sleep(POLL).await;
-        }
+        let message = stream.next(console).await?;
+        print(&message, form, console)?;
     }
 }
 
-/// Where to go on.
-struct After {
-    cursor: String,
-    since: Option<String>,
-}
-
-async fn start(command: &Tail, client: &Client) -> Result<After, Failure> {
-    let cursor = BEGINNING.to_owned();
-    if let Some(since) = &command.since {
-        return Ok(After {
-            cursor,
-            since: Some(since.clone()),
-        });
+fn address(command: &Tail) -> Address {
+    let mut query = Query::new()
+        .add("where", command.condition.as_ref())
+        .add("source", command.source.as_ref())
+        .add("severity", command.severity.as_ref());
+    for pattern in &command.patterns {
+        query = query.add("topic", Some(pattern));
     }
-    // The newest event there is marks the end of the past.
-    let query = Query::new()
-        .add("limit", Some(&1))
-        .add("since", Some(&"36500d"));
-    let answer = client.get(&["events"], query.pairs()).await?;
-    let newest: List<Event> = answer.read()?;
-    let Some(newest) = newest.items.first() else {
-        return Ok(After {
-            cursor,
-            since: Some("36500d".to_owned()),
-        });
-    };
-    // Its place in the list is that of the page that begins with it.
-    let mut since = Some(newest.accepted.to_string());
-    let mut after = cursor;
-    loop {
-        let query = Query::new()
-            .add("after", Some(&after))
-            .add("since", since.as_ref())
-            .add("limit", Some(&500));
-        let answer = client.get(&["events"], query.pairs()).await?;
-        let list: List<Event> = answer.read()?;
-        let is_end = list.items.len() < 500;
-        if let Some(next) = list.next {
-            after = next;
-            since = None;
-        }
-        if is_end {
-            return Ok(After {
-                cursor: after,
-                since,
-            });
-        }
+    let since = command.since.as_ref();
+    let is_cursor = since.is_some_and(|since| since.parse::<Cursor>().is_ok());
+    let query = query.add(if is_cursor { "after" } else { "since" }, since);
+    Address {
+        path: ["events", "stream"].map(str::to_owned).to_vec(),
+        query: query.pairs().to_vec(),
     }
 }
 
-fn print(item: &Value, command: &Tail, console: &mut Console) -> Result<(), Failure> {
-    let event: Event = serde_json::from_value(item.clone()).map_err(|error| {
-        Failure::unexpected(error)
-            .context("the service answered what this version does not understand")
-    })?;
-    let patterns = &command.patterns;
-    if !patterns.is_empty() && !patterns.iter().any(|pattern| pattern.matches(&event.topic)) {
-        return Ok(());
+fn print(message: &Message, form: Form, console: &mut Console) -> Result<(), Failure> {
+    match message.event.as_str() {
+        "event" => {}
+        "gap" => {
+            console.say("events are missing here: retention has removed them");
+            return Ok(());
+        }
+        // What a later version has to say.
+        _ => return Ok(()),
     }
-    if command.json {
-        return console.json_line(item);
+    let value: Value = serde_json::from_str(&message.data).map_err(not_understood)?;
+    if form == Form::Json {
+        return console.json_line(&value);
     }
+    let event: Event = serde_json::from_value(value).map_err(not_understood)?;
+    let word = event.severity.as_str();
     console.spans(&[
         Span::new(Style::Dim, event.accepted.to_string()),
         Span::plain("  "),
         severity(event.severity),
-        Span::plain(" ".repeat(WIDEST.saturating_sub(event.severity.as_str().len()) + 2)),
+        Span::plain(" ".repeat(WIDEST.saturating_sub(word.len()) + 2)),
         Span::new(Style::Bold, event.topic.as_str()),
         Span::plain(format!("  {}", event.id)),
-    ])
+    ])?;
+    match form {
+        Form::Pretty => body(&event, console),
+        Form::Json | Form::Terse => Ok(()),
+    }
+}
+
+/// A few lines of what an event says.
+fn body(event: &Event, console: &mut Console) -> Result<(), Failure> {
+    let label = |name: &str| Span::new(Style::Dim, format!("    {name}: "));
+    console.spans(&[label("source"), Span::plain(event.source.as_str())])?;
+    if let Some(cause) = &event.cause {
+        let of = format!("job {} of event {}", cause.job, cause.event);
+        console.spans(&[label("caused by"), Span::plain(of)])?;
+    }
+    match &event.body {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter().take(MOST_FIELDS) {
+                console.spans(&[label(&short(name)), Span::plain(short_json(value))])?;
+            }
+            match fields.len().saturating_sub(MOST_FIELDS) {
+                0 => Ok(()),
+                more => console.spans(&[Span::new(Style::Dim, format!("    … and {more} more"))]),
+            }
+        }
+        Value::Null => Ok(()),
+        other => console.spans(&[label("body"), Span::plain(short_json(other))]),
+    }
+}
+
+fn short_json(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() => short(text),
+        other => short(&other.to_string()),
+    }
+}
+
+fn short(text: &str) -> String {
+    let mut rest = text.chars();
+    let mut short: String = rest.by_ref().take(LONGEST).collect();
+    if rest.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+fn not_understood(error: serde_json::Error) -> Failure {
+    Failure::new(Exit::Unexpected, error)
+        .context("the service sent what this version does not understand")
+        .hint("`lariat status` shows the service's version, `lariat --version` this one's")
 }

@@ -177,6 +177,12 @@ fn limits(reader: &mut Reader<'_>, node: &Node, limits: &mut Limits) {
         ("queue", 1, 10_000_000),
         &mut limits.queue,
     );
+    count(
+        reader,
+        &mut section,
+        ("streams", 1, 100_000),
+        &mut limits.streams,
+    );
     if limits.request < limits.event {
         reader.error(
             Code::BadValue,

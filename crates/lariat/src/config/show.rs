@@ -110,6 +110,7 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
     list.add("limits.request", size(limits.request));
     list.add("limits.nesting", json!(limits.nesting));
     list.add("limits.queue", json!(limits.queue));
+    list.add("limits.streams", json!(limits.streams));
     list.add("ansible.playbook_command", json!(playbook_command));
     let format = match log.format {
         LogFormat::Text => "text",

@@ -40,7 +40,7 @@ listen: '[::1]:0'
 store: sqlite:/var/lib/lariat/x.db
 workers: {concurrency: 2, lease: 9s}
 retention: {events: 30d, output: 24h, dead: 365d, every: 5m}
-limits: {event: 2MiB, request: 4MiB, nesting: 10, queue: 5}
+limits: {event: 2MiB, request: 4MiB, nesting: 10, queue: 5, streams: 7}
 ansible: {playbook_command: /opt/ansible/bin/ansible-playbook}
 log: {format: json, level: debug}
 ";
@@ -58,6 +58,7 @@ log: {format: json, level: debug}
         config.limits.request = 4 << 20;
         config.limits.nesting = 10;
         config.limits.queue = 5;
+        config.limits.streams = 7;
         config.playbook_command = "/opt/ansible/bin/ansible-playbook".to_owned();
         config.log.format = LogFormat::Json;
         config.log.level = "debug";
@@ -139,6 +140,7 @@ fn the_manual_names_every_key() {
         "limits.request",
         "limits.nesting",
         "limits.queue",
+        "limits.streams",
         "ansible.playbook_command",
         "log.format",
         "log.level",

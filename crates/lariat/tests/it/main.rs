@@ -25,3 +25,4 @@ mod payload;
 mod publish;
 mod sweep;
 mod systemd;
+mod tail;
