@@ -1,8 +1,11 @@
 //! A long day of a store, from a seed: jobs of many keys come, some of them
 //! with deliveries, are claimed, end in every way, are lost, cancelled and
-//! retried, parked, given back and taken up again, in any order. After every
-//! step the keys are in order and no job runs twice; at the end every job has
+//! retried, parked, given back and taken up again, in any order; some of their
+//! rules throttle, debounce, or look at who waits. After every step the keys are
+//! in order, no window holds too many and no job runs twice; at the end every job has
 //! run to an end.
+
+mod storms;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +17,7 @@ use model::{
     flow::{self, ReturnedJob},
     id::{EventId, JobId},
     job::{Job, JobPlan, JobState, Lease, NextState, Outcome, StepState},
-    ports::{Controlled, Fenced},
+    ports::{Controlled, Fenced, Judged},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -26,6 +29,8 @@ use super::{
     },
     under,
 };
+
+use self::storms::Storms;
 
 const STEPS: usize = 120;
 
@@ -41,6 +46,7 @@ struct Day {
     /// after later ones.
     retried: BTreeSet<JobId>,
     plans: BTreeMap<JobId, JobPlan>,
+    storms: Storms,
 }
 
 pub(super) async fn many_keys_interleaved(store: &Fixture, seed: u64) {
@@ -90,7 +96,7 @@ pub(super) async fn many_keys_interleaved(store: &Fixture, seed: u64) {
 }
 
 async fn arrive(store: &Fixture, day: &mut Day, dice: &mut StdRng, (seed, step): (u64, usize)) {
-    if open_jobs(store).await + 1 > QUEUE_LIMIT {
+    if open_jobs(store).await + 3 > QUEUE_LIMIT {
         return;
     }
     let mut wanted = match dice.random_range(0..5) {
@@ -106,10 +112,29 @@ async fn arrive(store: &Fixture, day: &mut Day, dice: &mut StdRng, (seed, step):
         2 => taken_over("w1"),
         _ => Custody::Store,
     };
-    let event = format!("day-{seed}-{step}");
-    let job = store.give_under(&custody, &event, wanted.clone()).await;
-    day.plans.insert(job.clone(), wanted);
-    day.jobs.push(job);
+    storms::say(&mut wanted, dice);
+    let count = dice.random_range(1..4);
+    let batch = (0..count).map(|n| {
+        let event = format!("day-{seed}-{step}-{n}");
+        under(&custody, &event, store.now(), wanted.clone())
+    });
+    let batch: Vec<Judged> = batch.collect();
+    let events: Vec<EventId> = batch.iter().map(|it| it.event.id.clone()).collect();
+    let accepted = store.accept(batch).await;
+    for (mut one, event) in accepted.into_iter().zip(events) {
+        match one.jobs.pop() {
+            Some(job) => {
+                let made = store.job(&job).await;
+                day.storms.note(&made, &wanted);
+                if made.state == JobState::Delayed || made.state == JobState::Cancelled {
+                    day.retried.insert(job.clone());
+                }
+                day.plans.insert(job.clone(), wanted.clone());
+                day.jobs.push(job);
+            }
+            None => day.storms.check_suppressed(store, &event, &wanted).await,
+        }
+    }
 }
 
 /// The delivery of a job goes back, or the store answers for it.
@@ -188,7 +213,7 @@ async fn bring(store: &Fixture, day: &mut Day, id: &JobId, custody: &Custody) {
             next_step: before.next_step,
             interrupted: lost.map(|step| step.index),
             key_holder: holder(store, before.key.as_deref()).await,
-            due: None,
+            due: day.storms.due(id, store.now()),
         };
         let (state, _) = flow::resume(&returned, plan, custody);
         expect = (state, custody.worker().cloned());
@@ -235,6 +260,7 @@ async fn claim(store: &Fixture, day: &mut Day, max: usize, may_begin_delivered: 
         let last = day.attempts.entry(lease.id.job.clone()).or_insert(0);
         assert_eq!(lease.id.attempt, *last + 1, "attempts are counted");
         *last = lease.id.attempt;
+        day.storms.check_claimed(&lease.id.job, store.now());
         day.held.push(lease);
     }
 }
@@ -312,6 +338,7 @@ async fn interfere(store: &Fixture, day: &mut Day, dice: &mut StdRng) {
         let answer = store.control.retry(&id, &by("ann")).await.unwrap();
         let is_right = match answer {
             Controlled::Done(state) => {
+                day.storms.retried(&store.job(&id).await);
                 day.retried.insert(id);
                 before.is_retryable() && matches!(state, JobState::Queued | JobState::Waiting)
             }
@@ -323,6 +350,7 @@ async fn interfere(store: &Fixture, day: &mut Day, dice: &mut StdRng) {
 }
 
 async fn check_keys(store: &Fixture, day: &Day, at: (u64, usize)) {
+    day.storms.check(store, at).await;
     let mut by_key: BTreeMap<String, Vec<Job>> = BTreeMap::new();
     for id in &day.jobs {
         let job = store.job(id).await;
@@ -333,10 +361,7 @@ async fn check_keys(store: &Fixture, day: &Day, at: (u64, usize)) {
         }
     }
     for (key, jobs) in by_key {
-        let holders: Vec<&Job> = jobs
-            .iter()
-            .filter(|job| !job.state.is_ended() && job.state != JobState::Waiting)
-            .collect();
+        let holders: Vec<&Job> = jobs.iter().filter(|job| job.state.holds_key()).collect();
         let waiting: Vec<&Job> = jobs
             .iter()
             .filter(|job| job.state == JobState::Waiting)
