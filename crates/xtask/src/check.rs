@@ -17,7 +17,9 @@ pub(crate) fn check() -> Result<()> {
 /// The steps, for `check` and as the beginning of `test`.
 pub(crate) fn steps(timeline: &mut Timeline) -> Result<()> {
     timeline.step("formatting", || {
-        run(env!("CARGO"), &["fmt", "--all", "--check"])
+        run(env!("CARGO"), &["fmt", "--all", "--check"])?;
+        let fuzz = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+        run(env!("CARGO"), &fuzz)
     })?;
     timeline.step("the rules of the house", || {
         let mut findings = tidy::findings(&workspace())?;

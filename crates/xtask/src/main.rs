@@ -1,4 +1,5 @@
-//! The project's own tool: `cargo xtask demo | test | check | bench | services`.
+//! The project's own tool: `cargo xtask demo | test | check | bench | fuzz |
+//! services`.
 //!
 //! Nothing of the product is in here, and the product uses nothing of it. It
 //! needs what a fresh Debian with Rust and Python has, and installs the rest.
@@ -12,6 +13,7 @@
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod run;
 mod services;
 mod test;
@@ -37,7 +39,8 @@ enum Task {
     /// Installs what is missing, starts what is needed, runs every check and test
     Test {
         /// Crash at 500 random moments instead of 60, break brokers for
-        /// longer, and run what takes minutes by nature
+        /// longer, fuzz every target for a minute, and run what takes minutes
+        /// by nature
         #[arg(long)]
         full: bool,
     },
@@ -47,6 +50,14 @@ enum Task {
     Bench {
         /// Only these rows: intake, group-commit, amqp, amqp-memory, memory, start
         rows: Vec<String>,
+    },
+    /// Tries inputs that nobody thought of
+    Fuzz {
+        /// This target only, such as `condition`
+        target: Option<String>,
+        /// How long each target runs
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// Installs what tests and demo need, and says what there is
     Services,
@@ -58,6 +69,7 @@ fn main() -> ExitCode {
         Task::Test { full } => test::test(full),
         Task::Check => check::check(),
         Task::Bench { rows } => bench::bench(&rows),
+        Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
         Task::Services => services::provide().map(|services| services.print()),
     };
     match result {

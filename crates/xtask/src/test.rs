@@ -5,10 +5,13 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    check,
+    check, fuzz,
     run::{Timeline, run_with},
     services,
 };
+
+/// For each target.
+const FUZZ_SECONDS: u64 = 60;
 
 pub(crate) fn test(full: bool) -> Result<()> {
     let mut timeline = Timeline::default();
@@ -42,7 +45,11 @@ fn steps(timeline: &mut Timeline, full: bool) -> Result<()> {
             "--test-threads=1",
         ];
         cargo_test(&args, full)
-    })
+    })?;
+    if full {
+        timeline.step("fuzz", || fuzz::fuzz(None, FUZZ_SECONDS))?;
+    }
+    Ok(())
 }
 
 fn cargo_test(args: &[&str], full: bool) -> Result<()> {
