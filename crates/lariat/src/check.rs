@@ -62,14 +62,19 @@ pub(crate) fn project(project: &Path) -> Checked {
 
 /// The project directory, absolute and without links.
 pub(crate) fn locate(project: &Path) -> Result<std::path::PathBuf, Failure> {
-    let found = fs_err::canonicalize(project)
-        .map_err(|error| Failure::new(Exit::Configuration, cannot_find(project, &error)))
-        .map_err(|failure| {
-            failure
-                .context(format!("there is no project in `{}`", project.display()))
-                .hint("`lariat init DIR` writes one, `--project DIR` names another")
-        })?;
-    Ok(found)
+    let found = fs_err::canonicalize(project).map_err(|error| cannot_find(project, &error));
+    let found = found.and_then(|found| {
+        if found.is_dir() {
+            return Ok(found);
+        }
+        let message = format!("`{}` is not a directory", project.display());
+        Err(std::io::Error::other(message))
+    });
+    found.map_err(|error| {
+        Failure::new(Exit::Configuration, error)
+            .context(format!("there is no project in `{}`", project.display()))
+            .hint("`lariat init DIR` writes one, `--project DIR` names another")
+    })
 }
 
 pub(crate) async fn run(

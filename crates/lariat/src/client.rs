@@ -165,13 +165,53 @@ impl Client {
         } else {
             Exit::Unexpected
         };
-        let failure = Failure::new(exit, error.without_url())
+        let reason = Reason::of(&error);
+        let hint = reason.hint(self.base.scheme());
+        let failure = Failure::new(exit, reason)
             .context(format!("cannot reach `{}`", self.base))
-            .hint("is `lariat serve` running? `--url` or LARIAT_URL says where");
+            .hint(hint);
         if is_transport {
             Refusal::Unreachable(failure)
         } else {
             Refusal::Other(failure)
+        }
+    }
+}
+
+/// Why there was no answer: the innermost cause. What the libraries in between
+/// say is where in them it was noticed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Reason(String);
+
+impl Reason {
+    fn of(error: &reqwest::Error) -> Self {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        Self(if error.is_timeout() {
+            "it did not answer in time".to_owned()
+        } else {
+            cause.to_string()
+        })
+    }
+
+    /// What there is to do. A port that speaks TLS when it should not, or the
+    /// other way round, is known by the nonsense that comes back.
+    fn hint(&self, scheme: &str) -> &'static str {
+        let has = |words: &[&str]| words.iter().any(|word| self.0.contains(word));
+        match scheme {
+            "https" if has(&["corrupt message"]) => {
+                "what listens there does not speak TLS; `http://` may be meant"
+            }
+            "https" if has(&["certificate"]) => {
+                "the service's certificate must be valid for this name and come from an authority that this machine trusts"
+            }
+            "http" if has(&["invalid HTTP version", "message completed", "connection error"]) => {
+                "what listens there does not speak HTTP; `https://` may be meant"
+            }
+            _ => "is `lariat serve` running? `--url` or LARIAT_URL says where",
         }
     }
 }

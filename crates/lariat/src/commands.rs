@@ -77,6 +77,12 @@ fn more(console: &mut crate::console::Console, next: Option<&String>) {
     }
 }
 
+/// A number with its noun.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    let noun = if count == 1 { one } else { many };
+    format!("{count} {noun}")
+}
+
 /// One line of a description: a name and a value.
 fn fact(
     console: &mut crate::console::Console,

@@ -62,6 +62,7 @@ pub(super) enum ConnectError {
     #[error("`{host}` ended the handshake")]
     Handshake {
         host: HostPort,
+        is_tls: bool,
         source: Box<lapin::Error>,
     },
 }
@@ -81,6 +82,15 @@ impl ConnectError {
             Self::Vhost { .. } => {
                 Some("check the path of `url`, and the user's permissions on that virtual host")
             }
+            // The first bytes that came were none of TLS.
+            Self::Tls { source, .. } if source.to_string().contains("corrupt message") => {
+                Some("a port without TLS is reached with `amqp://`")
+            }
+            Self::Handshake {
+                is_tls: false,
+                source,
+                ..
+            } if said(source).is_none() => Some("a port with TLS is reached with `amqps://`"),
             Self::Tls { .. } | Self::Identity { .. } => {
                 Some("check `tls.ca`, `tls.cert` and `tls.key`, and the host name in `url`")
             }
@@ -401,13 +411,6 @@ fn uri(settings: &AmqpConnection, host: &HostPort) -> AMQPUri {
     }
 }
 
-fn ended(host: &HostPort, source: lapin::Error) -> ConnectError {
-    ConnectError::Handshake {
-        host: host.clone(),
-        source: Box::new(source),
-    }
-}
-
 /// What a broker means by ending the handshake.
 fn refused(settings: &AmqpConnection, host: &HostPort, error: lapin::Error) -> ConnectError {
     let user = match &settings.auth {
@@ -423,7 +426,11 @@ fn refused(settings: &AmqpConnection, host: &HostPort, error: lapin::Error) -> C
             vhost: settings.vhost.clone(),
             said,
         },
-        Some(_) | None => ended(&host, error),
+        Some(_) | None => ConnectError::Handshake {
+            host,
+            is_tls: settings.tls.is_some(),
+            source: Box::new(error),
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::{
     args::Json,
     client::{Client, Refusal},
+    commands::counted,
     console::Console,
     exit::Exit,
     failure::Failure,
@@ -25,8 +26,10 @@ pub(crate) async fn run(
                 let colour = console.colours_talk();
                 console.rendered(&rules::render::diagnostics(&problem.diagnostics, colour));
             }
-            return Err(Failure::message(Exit::Configuration, &*problem.detail)
-                .hint("the rules of before are still in force"));
+            return Err(
+                Failure::message(Exit::Configuration, "the project has an error")
+                    .hint("the rules of before are still in force; mend it and reload again"),
+            );
         }
         Err(refusal) => return Err(refusal.into()),
     };
@@ -38,11 +41,12 @@ pub(crate) async fn run(
         let colour = console.colours_talk();
         console.rendered(&rules::render::diagnostics(&reloaded.warnings, colour));
     }
-    let rules = reloaded.rules;
+    let verb = if reloaded.rules == 1 { "is" } else { "are" };
+    let rules = counted(reloaded.rules as u64, "rule", "rules");
     console.say(&if reloaded.changed {
-        format!("{rules} rules are in force now")
+        format!("{rules} {verb} in force now")
     } else {
-        format!("nothing changed; {rules} rules are in force")
+        format!("nothing changed; {rules} {verb} in force")
     });
     console.line(reloaded.revision.as_str())
 }

@@ -6,7 +6,7 @@ use model::{job::JobState, link::LinkState};
 use crate::{
     args::Json,
     client::Client,
-    commands::fact,
+    commands::{counted, fact},
     console::{Console, Span, Style},
     failure::Failure,
 };
@@ -40,7 +40,8 @@ pub(crate) async fn run(
     let running = format!("{} of {} running", worker.running, worker.concurrency);
     fact(console, "worker", format!("{}, {running}", worker.id))?;
     let size = store.size_bytes.div_ceil(1024);
-    let store_line = format!("{}, {size} KiB, {} events", store.kind, store.events);
+    let events = counted(store.events, "event", "events");
+    let store_line = format!("{}, {size} KiB, {events}", store.kind);
     fact(console, "store", store_line)?;
     let jobs: Vec<String> = JobState::ALL
         .into_iter()
@@ -73,8 +74,9 @@ pub(crate) async fn run(
             state(source.state),
             Span::plain(place(source.peer.as_ref(), source.detail.as_ref())),
             Span::plain(format!(
-                ", ack {}, {messages} received, {held} held, {losses} losses",
-                ack.as_str()
+                ", ack {}, {messages} received, {held} held, {}",
+                ack.as_str(),
+                counted(*losses, "loss", "losses")
             )),
         ];
         linked(console, "source", &link)?;
@@ -101,8 +103,9 @@ pub(crate) async fn run(
             state(sink.state),
             Span::plain(place(sink.peer.as_ref(), sink.detail.as_ref())),
             Span::plain(format!(
-                ", {messages} sent, {} waiting{oldest}{trouble}, {losses} losses",
-                backlog.events
+                ", {messages} sent, {} waiting{oldest}{trouble}, {}",
+                backlog.events,
+                counted(*losses, "loss", "losses")
             )),
         ];
         linked(console, "sink", &link)?;
