@@ -3,7 +3,7 @@
 use std::{path::Path, process::Stdio};
 
 use serde_json::Value;
-use testkit::{Program, TempProject, wait_until};
+use testkit::{Program, TempProject, process::wait_until};
 use tokio::process::{Child, Command};
 
 use crate::harness::{BINARY, PATIENCE, Service, project};
