@@ -62,6 +62,8 @@ codes! {
     SimilarName = "similar-name",
     /// A pattern whose topics come from no source.
     NoSource = "no-source",
+    /// A field that no recent event has, while they have a similar one.
+    UnseenField = "unseen-field",
     ReservedVariable = "reserved-variable",
     BadVariable = "bad-variable",
     /// Event data where it would be evaluated.

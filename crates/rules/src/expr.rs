@@ -165,12 +165,10 @@ impl Condition {
         (truth, traces)
     }
 
-    /// The answer of a condition that uses no name at all.
+    /// The answer, when it is the same for every event: the condition uses no
+    /// name, or what uses none decides it.
     pub fn constant(&self) -> Option<Truth> {
-        if self.tree().uses(&|_| true) {
-            return None;
-        }
-        Some(truth::holds(self.tree(), None))
+        truth::fixed(self.tree())
     }
 
     /// The names used, such as `event.body.status`, each once.

@@ -1,5 +1,6 @@
 //! What is allowed in rules and was probably not meant: names that people take
-//! for each other, and patterns whose topics come from nowhere.
+//! for each other, patterns whose topics come from nowhere, and fields that no
+//! event has.
 //!
 //! It looks at rules that have no error, and at all of them together. Unlike
 //! the check, it is asked for by people only, not at every reload.
@@ -7,12 +8,14 @@
 use std::collections::HashMap;
 
 use model::{
-    diagnostic::Diagnostic, job::JobState, ports::ProjectText, suggest::nearest,
+    diagnostic::Diagnostic, event::Event, job::JobState, ports::ProjectText, suggest::nearest,
     topic::TopicPattern,
 };
 
 use crate::{
     code::Code,
+    expr::Condition,
+    suggest::{self, Found},
     yaml::{Data, Entry, Node, Reader},
 };
 
@@ -61,6 +64,71 @@ pub fn lint(text: &ProjectText, feeds: &Feeds) -> Vec<Diagnostic> {
         findings.extend(reader.finish());
     }
     findings
+}
+
+/// Warnings about names in conditions that none of these events has, while
+/// they have a similar one. Only events count whose topic the rule is about.
+pub fn unseen(text: &ProjectText, events: &[Event]) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for (file, content) in &text.files {
+        let mut reader = Reader::new(file, content);
+        let Some(root) = reader.parse() else { continue };
+        for rule in rules(&root) {
+            let on: Vec<TopicPattern> = one_or_list(field(rule, "on"))
+                .iter()
+                .filter_map(|node| text_of(node)?.parse().ok())
+                .collect();
+            let about: Vec<&Event> = events
+                .iter()
+                .filter(|event| on.iter().any(|pattern| pattern.matches(&event.topic)))
+                .collect();
+            for node in one_or_list(field(rule, "when")) {
+                let Some(condition) = text_of(node).and_then(|text| Condition::parse(text).ok())
+                else {
+                    continue;
+                };
+                for path in condition.paths() {
+                    unseen_path(&mut reader, (node, &path), &about);
+                }
+            }
+        }
+        findings.extend(reader.finish());
+    }
+    findings
+}
+
+fn unseen_path(reader: &mut Reader<'_>, (node, path): (&Node, &str), events: &[&Event]) {
+    let mut similar: Option<String> = None;
+    for event in events {
+        match suggest::find(path, event) {
+            Found::Yes => return,
+            Found::Similar(meant) => similar = similar.or(Some(meant)),
+            Found::No => {}
+        }
+    }
+    let (Some(meant), Some(text)) = (similar, text_of(node)) else {
+        return;
+    };
+    let span = match text.find(path) {
+        Some(offset) => reader.locate(node, offset, path.len()),
+        None => node.span,
+    };
+    let count = events.len();
+    let of = if count == 1 {
+        "not in the one event".to_owned()
+    } else {
+        format!("in none of the {count} events")
+    };
+    let message = format!("`{path}` is {of} that this rule was about lately");
+    let hint = format!("did you mean `{meant}`?");
+    reader.warning(Code::UnseenField, span, message, Some(hint));
+}
+
+fn text_of(node: &Node) -> Option<&str> {
+    match &node.data {
+        Data::Text(text) => Some(text),
+        Data::Null | Data::Bool(_) | Data::Number(_) | Data::List(_) | Data::Mapping(_) => None,
+    }
 }
 
 fn similar_name<'n>(

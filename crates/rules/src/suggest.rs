@@ -48,28 +48,59 @@ pub(crate) fn add(text: &mut String, event: &Event) {
     }
 }
 
-/// The path that was probably meant.
+/// What an event has of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is there, or nothing can be said about it.
+    Yes,
+    /// It is not, and this is.
+    Similar(String),
+    No,
+}
+
 fn meant(path: &str, event: &Event) -> Option<String> {
+    match find(path, event) {
+        Found::Similar(meant) => Some(meant),
+        Found::Yes | Found::No => None,
+    }
+}
+
+/// Follows a path of plain words, and says what was probably meant where it
+/// ends.
+pub(crate) fn find(path: &str, event: &Event) -> Found {
+    let missed = |similar: Option<String>| similar.map_or(Found::No, Found::Similar);
     let mut words = path.split('.');
-    let (mut known, mut at) = match (words.next()?, &event.body) {
-        ("msg", body) => ("msg".to_owned(), body),
-        ("event", body) => match words.next()? {
-            "body" => ("event.body".to_owned(), body),
-            "headers" => return of(&event.headers, "event.headers", words.next()?),
-            word if FIELDS.contains(&word) => return None,
-            word => return of_event(word, body),
-        },
-        _ => return None,
+    let (mut known, mut at) = match (words.next(), words.clone().next()) {
+        (Some("msg"), _) => ("msg".to_owned(), &event.body),
+        (Some("event"), Some("body")) => {
+            words.next();
+            ("event.body".to_owned(), &event.body)
+        }
+        (Some("event"), Some("headers")) => {
+            let Some(word) = words.nth(1) else {
+                return Found::Yes;
+            };
+            if event.headers.contains_key(word) {
+                return Found::Yes;
+            }
+            return missed(of(&event.headers, "event.headers", word));
+        }
+        (Some("event"), Some(word)) if !FIELDS.contains(&word) => {
+            return missed(of_event(word, &event.body));
+        }
+        (Some(_) | None, _) => return Found::Yes,
     };
     for word in words {
-        let fields = at.as_object()?;
+        let Some(fields) = at.as_object() else {
+            return Found::No;
+        };
         match fields.get(word) {
             Some(next) => at = next,
-            None => return of(fields, &known, word),
+            None => return missed(of(fields, &known, word)),
         }
         known = format!("{known}.{word}");
     }
-    None
+    Found::Yes
 }
 
 /// A field of the event, or of its body when somebody forgot the word.

@@ -520,6 +520,17 @@ fn a_condition_knows_its_names() {
     assert_eq!("", paths("1 == 1"));
     assert_eq!(Some(Truth::True), parse("1 + 1 == 2 or 1 / 0").constant());
     assert_eq!(Some(Truth::Unknown), parse("1 / 0").constant());
+    // What uses no name may decide alone.
+    assert_eq!(
+        Some(Truth::True),
+        parse("event.id == 1 or 1 == 1").constant()
+    );
+    assert_eq!(
+        Some(Truth::False),
+        parse("not (msg.a or not (msg.b and 1 == 2))").constant()
+    );
+    assert_eq!(None, parse("event.id == 1 and 1 == 1").constant());
+    assert_eq!(None, parse("msg.a or 1 / 0").constant());
     assert_eq!(None, parse("event.id == 1").constant());
     assert_eq!(None, parse("msg | default(1)").constant());
 }

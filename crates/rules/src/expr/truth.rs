@@ -59,6 +59,30 @@ fn not(truth: Truth) -> Truth {
     }
 }
 
+/// The answer, when it is the same whatever the names mean.
+pub(super) fn fixed(expr: &Expr) -> Option<Truth> {
+    let decided = |parts: &[Expr], decisive: Truth, otherwise: Truth| {
+        let truths: Vec<Option<Truth>> = parts.iter().map(fixed).collect();
+        if truths.contains(&Some(decisive)) {
+            return Some(decisive);
+        }
+        let all: Vec<Truth> = truths.into_iter().collect::<Option<_>>()?;
+        let is_unknown = all.contains(&Truth::Unknown);
+        Some(if is_unknown {
+            Truth::Unknown
+        } else {
+            otherwise
+        })
+    };
+    match expr {
+        Expr::And(parts) => decided(parts, Truth::False, Truth::True),
+        Expr::Or(parts) => decided(parts, Truth::True, Truth::False),
+        Expr::Not(of) => fixed(of).map(not),
+        leaf if leaf.uses(&|_| true) => None,
+        leaf => Some(holds(leaf, None)),
+    }
+}
+
 /// A value that is no truth value counts as Jinja counts it.
 fn leaf_truth(result: &Result<Val<'_>, Trouble>) -> Truth {
     match result {

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use model::ports::ProjectText;
 
-use super::{Feeds, lint};
+use serde_json::json;
+
+use super::{Feeds, lint, unseen};
 
 #[track_caller]
 fn check(files: &[(&str, &str)], feeds: &[&str], expected: &[&str]) {
@@ -125,4 +127,58 @@ fn the_engine_has_only_its_own_topics() {
            the engine's topics are `lariat.job.STATE`",
         ],
     );
+}
+
+#[test]
+fn a_field_that_no_event_has_is_told_with_a_similar_one() {
+    let rules = "rules:
+- name: r
+  on: org.example.#
+  when:
+  - msg.stauts == 1 and msg.owner is defined
+  - event.body.zzz or
+    event.body.build.sate
+  run: {playbook: x.yml}
+";
+    let text = ProjectText {
+        files: BTreeMap::from([("rules/a.yml".to_owned(), rules.to_owned())]),
+        listing: Vec::new(),
+        commit: None,
+    };
+    let event = |topic: &str, body: serde_json::Value| {
+        let (id, time) = crate::cases::usual();
+        model::event::Event {
+            id,
+            topic: topic.parse().unwrap(),
+            time,
+            accepted: time,
+            source: "api".to_owned(),
+            severity: model::event::Severity::Info,
+            headers: serde_json::Map::new(),
+            body,
+            origin: model::event::Origin::open_http(),
+            cause: None,
+        }
+    };
+    let told = |events: &[model::event::Event]| -> Vec<String> {
+        unseen(&text, events)
+            .into_iter()
+            .map(|found| {
+                let hint = found.hint.unwrap_or_default();
+                format!("{}:{} {}; {hint}", found.line, found.column, found.message)
+            })
+            .collect()
+    };
+    let seen = event("org.example.a", json!({"status": 1, "build": {"state": 2}}));
+    let other = event("com.example", json!({"stauts": 1, "build": {"sate": 2}}));
+    assert_eq!(
+        [
+            "5:5 `msg.stauts` is not in the one event that this rule was about lately; did you mean `msg.status`?",
+            "7:5 `event.body.build.sate` is not in the one event that this rule was about lately; did you mean `event.body.build.state`?",
+        ],
+        *told(&[seen.clone(), other.clone()])
+    );
+    let proof = event("org.example.b", json!({"stauts": 1, "build": {"sate": 2}}));
+    assert_eq!(Vec::<String>::new(), told(&[seen, other, proof]));
+    assert_eq!(Vec::<String>::new(), told(&[]));
 }

@@ -7,6 +7,7 @@ use model::{
     id::RuleName,
     job::{Backoff, OnLost, RetryPolicy},
     topic::TopicPattern,
+    verdict::Truth,
 };
 
 use super::{Mode, Rule, StepSummary, flow::Flow};
@@ -247,7 +248,7 @@ fn read_conditions(reader: &mut Reader<'_>, node: &Node) -> Option<Conditions> {
 
 fn read_condition<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<(&'n str, Condition)> {
     if let Data::Bool(_) | Data::Number(_) = node.data {
-        constant(reader, node);
+        constant(reader, node, None);
         return None;
     }
     let text = reader.string(node)?;
@@ -267,8 +268,12 @@ fn read_condition<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<(&'n st
             return None;
         }
     };
-    if condition.constant().is_some() {
-        constant(reader, node);
+    if let Some(answer) = condition.constant() {
+        constant(
+            reader,
+            node,
+            (!condition.paths().is_empty()).then_some(answer),
+        );
         return None;
     }
     if let Some(path) = condition.paths().iter().find(|path| is_of_job(path)) {
@@ -283,11 +288,15 @@ fn read_condition<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<(&'n st
     Some((text, condition.folded()))
 }
 
-fn constant(reader: &mut Reader<'_>, node: &Node) {
+fn constant(reader: &mut Reader<'_>, node: &Node, answer: Option<Truth>) {
+    let message = match answer {
+        Some(answer) => format!("this condition is {answer}, whatever the event says"),
+        None => "this condition uses no name, so it is the same for every event".to_owned(),
+    };
     reader.error(
         Code::ConstantCondition,
         node.span,
-        "this condition uses no name, so it is the same for every event".to_owned(),
+        message,
         Some("name what it is about, such as `event.body.status`, or remove it".to_owned()),
     );
 }
