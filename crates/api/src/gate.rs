@@ -221,7 +221,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn no_token() -> Problem {
     Problem::new(
         ProblemCode::TokenRequired,
-        "this needs a token; send it as `Authorization: Bearer TOKEN`,          `lariat token create` makes one",
+        "this needs a token; send it as `Authorization: Bearer TOKEN`, \
+         `lariat token create` makes one",
     )
 }
 

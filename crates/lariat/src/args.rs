@@ -27,6 +27,12 @@ pub(crate) struct Cli {
     /// Address of the service for client commands [env: LARIAT_URL] [default: http://127.0.0.1:8470].
     #[arg(long, global = true, value_name = "URL", display_order = 900)]
     pub(crate) url: Option<String>,
+    /// File that holds the token to ask with [env: LARIAT_TOKEN, the token itself].
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, display_order = 900)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// PEM file with the certificates that an https service may be proven by [env: LARIAT_CA].
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, display_order = 900)]
+    pub(crate) ca: Option<PathBuf>,
     /// When to use colours.
     #[arg(
         long,
@@ -76,6 +82,11 @@ pub(crate) enum Command {
     Tail(Tail),
     /// Put the rules in force as they are in the project now.
     Reload(Json),
+    /// Who may ask the service.
+    #[command(subcommand)]
+    Token(access::Token),
+    /// Who did what, newest first.
+    Audit(access::Audit),
     /// The project's configuration.
     #[command(subcommand)]
     Config(Config),
@@ -406,6 +417,7 @@ pub(crate) struct Tail {
     pub(crate) pretty: bool,
 }
 
+pub(crate) mod access;
 mod author;
 mod words;
 

@@ -6,11 +6,20 @@
 use std::time::Duration;
 
 use api::json::Problem;
-use reqwest::{Method, StatusCode, Url};
+use model::token::{Secret, SecretError};
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{exit::Exit, failure::Failure};
+use crate::{
+    args::Cli,
+    config::Environment,
+    exit::Exit,
+    failure::{Failure, cannot_find},
+};
 
 pub(crate) mod messages;
 pub(crate) mod stream;
@@ -42,8 +51,49 @@ pub(crate) enum Refusal {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What the service is shown, and what it has to show.
+#[derive(Debug, Default)]
+pub(crate) struct Credentials {
+    token: Option<Secret>,
+    /// Certificates in PEM: instead of those that the system trusts.
+    ca: Option<Vec<u8>>,
+}
+
+impl Credentials {
+    /// A secret is never an argument: those can be seen by everybody.
+    pub(crate) fn read(cli: &Cli, environment: &Environment) -> Result<Self, Failure> {
+        let token = match (&cli.token_file, &environment.token) {
+            (Some(path), _) => {
+                let text = fs_err::read_to_string(path)
+                    .map_err(|error| Failure::new(Exit::Usage, cannot_find(path, &error)))?;
+                let from = format!("what `{}` holds is not a token", path.display());
+                Some(parse_token(&text).map_err(|failure| failure.context(from))?)
+            }
+            (None, Some(text)) => Some(
+                parse_token(text)
+                    .map_err(|failure| failure.context("what LARIAT_TOKEN holds is not a token"))?,
+            ),
+            (None, None) => None,
+        };
+        let ca = match cli.ca.as_ref().or(environment.ca.as_ref()) {
+            Some(path) => Some(
+                fs_err::read(path)
+                    .map_err(|error| Failure::new(Exit::Usage, cannot_find(path, &error)))?,
+            ),
+            None => None,
+        };
+        Ok(Self { token, ca })
+    }
+}
+
+fn parse_token(text: &str) -> Result<Secret, Failure> {
+    text.trim()
+        .parse()
+        .map_err(|error: SecretError| Failure::new(Exit::Usage, error))
+}
+
 impl Client {
-    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(url: &str, credentials: Credentials) -> Result<Self, Failure> {
         let base = parse_url(url)?;
         // An error only says that a provider is there already.
         rustls::crypto::ring::default_provider()
@@ -57,6 +107,14 @@ impl Client {
         if base.scheme() == "http" {
             // No certificate is looked at, so none need be on this machine.
             builder = builder.tls_certs_only([]);
+        } else if let Some(ca) = &credentials.ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(ca)
+                .map_err(|error| Failure::new(Exit::Usage, error))
+                .map_err(|failure| failure.context("`--ca` or LARIAT_CA names no certificates"))?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        if let Some(token) = &credentials.token {
+            builder = builder.default_headers(authorization(token));
         }
         if is_loopback(&base) {
             builder = builder.no_proxy();
@@ -208,12 +266,25 @@ impl Reason {
             "https" if has(&["certificate"]) => {
                 "the service's certificate must be valid for this name and come from an authority that this machine trusts"
             }
-            "http" if has(&["invalid HTTP version", "message completed", "connection error"]) => {
+            "http"
+                if has(&[
+                    "invalid HTTP version",
+                    "message completed",
+                    "connection error",
+                ]) =>
+            {
                 "what listens there does not speak HTTP; `https://` may be meant"
             }
             _ => "is `lariat serve` running? `--url` or LARIAT_URL says where",
         }
     }
+}
+
+fn authorization(token: &Secret) -> HeaderMap {
+    let text = format!("Bearer {}", token.reveal());
+    let mut value = HeaderValue::from_str(&text).expect("a token is letters, digits and `_`");
+    value.set_sensitive(true);
+    HeaderMap::from_iter([(AUTHORIZATION, value)])
 }
 
 fn parse_url(text: &str) -> Result<Url, Failure> {
@@ -298,6 +369,9 @@ fn from_problem(status: StatusCode, problem: &Problem) -> Failure {
         .collect();
     let failure = Failure::message(exit, message).details(details);
     match status.as_u16() {
+        401 => failure.hint(
+            "LARIAT_TOKEN holds the token that is sent, or `--token-file FILE` says where it is",
+        ),
         429 | 503 => failure.hint("nothing was accepted; the same command can be repeated later"),
         _ => failure,
     }
@@ -305,7 +379,7 @@ fn from_problem(status: StatusCode, problem: &Problem) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, is_loopback, parse_url};
+    use super::{Client, Credentials, is_loopback, parse_url};
     use crate::exit::Exit;
 
     #[test]
@@ -327,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_segment_stays_one_segment() {
-        let client = Client::new("http://127.0.0.1:1/base/").unwrap();
+        let client = Client::new("http://127.0.0.1:1/base/", Credentials::default()).unwrap();
         let url = client.url(&["events", "a/../b?c#d"]);
         assert_eq!(
             "http://127.0.0.1:1/base/api/v1/events/a%2F..%2Fb%3Fc%23d",

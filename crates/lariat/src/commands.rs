@@ -10,6 +10,7 @@ use crate::{
     failure::Failure,
 };
 
+pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dead;
@@ -25,6 +26,7 @@ pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod test;
+pub(crate) mod token;
 
 /// Query parameters, absent ones left out.
 pub(crate) struct Query(Vec<(&'static str, String)>);

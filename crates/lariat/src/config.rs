@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use api::is_loopback;
+use api::Rate;
 use engine::Retention;
 use model::{
     diagnostic::{Diagnostic, Level},
@@ -25,7 +25,7 @@ use rules::{
 };
 
 use crate::{
-    config::{sink::Sink, source::Source},
+    config::{listener::ListenTls, sink::Sink, source::Source},
     console::{Colours, Looks},
     exit::Exit,
     failure::Failure,
@@ -44,8 +44,11 @@ const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 /// Everything that `lariat.yml` says, or the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Config {
-    /// Where the API listens. Loopback only. Default `127.0.0.1:8470`.
+    /// Where the API listens. Loopback only, unless the store has a token.
+    /// Default `127.0.0.1:8470`.
     pub(crate) listen: SocketAddr,
+    /// Default: connections are not encrypted.
+    pub(crate) listen_tls: Option<ListenTls>,
     /// Default `sqlite:lariat.db`; relative paths start at the project.
     pub(crate) store: StoreUrl,
     pub(crate) workers: Workers,
@@ -84,6 +87,10 @@ pub(crate) struct Limits {
     pub(crate) nesting: usize,
     /// Jobs that have not ended, 1 to 10000000. Default 100000.
     pub(crate) queue: usize,
+    /// Requests of one token. Default: as many as it likes.
+    pub(crate) requests_per_token: Option<Rate>,
+    /// Requests of one address without a token. Default: as many as it likes.
+    pub(crate) requests_per_address: Option<Rate>,
     /// Streams that are open at once, 1 to 100000. Default 2000.
     pub(crate) streams: usize,
 }
@@ -106,6 +113,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8470)),
+            listen_tls: None,
             store: StoreUrl {
                 path: PathBuf::from("lariat.db"),
             },
@@ -125,6 +133,8 @@ impl Default for Config {
                 request: 16 * 1024 * 1024,
                 nesting: 64,
                 queue: 100_000,
+                requests_per_token: None,
+                requests_per_address: None,
                 streams: 2_000,
             },
             playbook_command: "ansible-playbook".to_owned(),
@@ -148,6 +158,7 @@ impl Config {
     pub(crate) fn changes(&self, before: &Self) -> Vec<&'static str> {
         let Self {
             listen,
+            listen_tls,
             store,
             workers,
             retention,
@@ -162,6 +173,7 @@ impl Config {
         let is_retained = (retention, prune_every) == (&before.retention, &before.prune_every);
         [
             ("listen", *listen != before.listen),
+            ("listen_tls", *listen_tls != before.listen_tls),
             ("store", *store != before.store),
             ("sources", *sources != before.sources),
             ("sinks", *sinks != before.sinks),
@@ -320,54 +332,27 @@ fn listen(reader: &mut Reader<'_>, node: &Node) -> Option<SocketAddr> {
     match parse_listen(text) {
         Ok(address) => Some(address),
         Err(error) => {
-            let hint = error.hint().to_owned();
-            reader.error(Code::BadValue, node.span, error.to_string(), Some(hint));
+            let hint = Some(ListenError::HINT.to_owned());
+            reader.error(Code::BadValue, node.span, error.to_string(), hint);
             None
         }
     }
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ListenError {
-    #[error("`{0}` is not an address")]
-    Form(String),
-    #[error("`{0}` is reachable from other machines, and this version has no access control yet")]
-    Open(SocketAddr),
-}
+#[error("`{0}` is not an address")]
+pub(crate) struct ListenError(String);
 
 impl ListenError {
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
-            Self::Form(_) => {
-                "an address is written `127.0.0.1:8470` or `[::1]:8470`; port 0 picks a free one"
-            }
-            Self::Open(_) => "listen on a loopback address, such as `127.0.0.1:8470`",
-        }
-    }
+    const HINT: &str =
+        "an address is written `127.0.0.1:8470` or `[::1]:8470`; port 0 picks a free one";
 }
 
 fn parse_listen(text: &str) -> Result<SocketAddr, ListenError> {
     let address = text
         .parse()
-        .map_err(|_| ListenError::Form(text.chars().take(100).collect()))?;
-    check_listen(address)
-}
-
-/// Refuses addresses that others can reach: there are no tokens yet.
-pub(crate) fn check_listen(address: SocketAddr) -> Result<SocketAddr, ListenError> {
-    if is_loopback(&address) {
-        Ok(address)
-    } else {
-        Err(ListenError::Open(address))
-    }
-}
-
-/// What `--listen` says.
-pub(crate) fn given_listen(address: SocketAddr) -> Result<SocketAddr, Failure> {
-    check_listen(address).map_err(|error| {
-        let hint = error.hint();
-        Failure::new(Exit::Usage, error).hint(hint)
-    })
+        .map_err(|_| ListenError(text.chars().take(100).collect()))?;
+    Ok(address)
 }
 
 /// What the environment says.
@@ -375,6 +360,10 @@ pub(crate) fn given_listen(address: SocketAddr) -> Result<SocketAddr, Failure> {
 pub(crate) struct Environment {
     /// LARIAT_URL: the service that client commands talk to.
     pub(crate) url: Option<String>,
+    /// LARIAT_TOKEN: what client commands show to the service.
+    pub(crate) token: Option<String>,
+    /// LARIAT_CA: what the service has to be proven by.
+    pub(crate) ca: Option<PathBuf>,
     /// LARIAT_LOG: what is logged, such as `debug` or `engine=trace,info`.
     pub(crate) log: Option<String>,
     /// NO_COLOR, CLICOLOR_FORCE, CLICOLOR, TERM and COLUMNS.
@@ -398,6 +387,8 @@ impl Environment {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self {
             url: text("LARIAT_URL"),
+            token: text("LARIAT_TOKEN"),
+            ca: text("LARIAT_CA").map(PathBuf::from),
             log: text("LARIAT_LOG"),
             looks: looks(text),
             path: text("PATH"),
@@ -446,6 +437,7 @@ fn watchdog(micros: Option<String>, process: Option<String>) -> Option<Duration>
 }
 
 pub(crate) mod connection;
+pub(crate) mod listener;
 pub(crate) mod mask;
 pub(crate) mod open;
 mod queue;

@@ -9,7 +9,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
     args::{Cli, Command, Config, Import},
-    client::Client,
+    client::{Client, Credentials},
     config::Environment,
     console::{Colours, Console},
     exit::Exit,
@@ -90,6 +90,12 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
         }
         Command::Test(test) => commands::test::run(test, console).map(|()| Exit::Ok),
         Command::Schema(schema) => commands::schema::run(schema, console).map(|()| Exit::Ok),
+        Command::Token(token) => {
+            let url = cli.url.as_ref().or(environment.url.as_ref());
+            let reach = (url.map(String::as_str), Credentials::read(cli, environment)?);
+            let done = Box::pin(commands::token::run(token, reach, console));
+            client_runtime()?.block_on(done).map(|()| Exit::Ok)
+        }
         Command::Publish(_)
         | Command::Explain(_)
         | Command::Events(_)
@@ -97,12 +103,19 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
         | Command::Dead(_)
         | Command::Status(_)
         | Command::Tail(_)
-        | Command::Reload(_) => {
-            let url = cli.url.as_ref().or(environment.url.as_ref());
-            let client = Client::new(url.map_or(DEFAULT_URL, String::as_str))?;
+        | Command::Reload(_)
+        | Command::Audit(_) => {
+            let client = client(cli, environment)?;
             client_runtime()?.block_on(Box::pin(ask(&cli.command, &client, console)))
         }
     }
+}
+
+/// A client of the service that is asked for.
+fn client(cli: &Cli, environment: &Environment) -> Result<Client, Failure> {
+    let url = cli.url.as_ref().or(environment.url.as_ref());
+    let credentials = Credentials::read(cli, environment)?;
+    Client::new(url.map_or(DEFAULT_URL, String::as_str), credentials)
 }
 
 /// Commands that talk to a running service.
@@ -116,12 +129,14 @@ async fn ask(command: &Command, client: &Client, console: &mut Console) -> Resul
         Command::Status(json) => commands::status::run(json, client, console).await?,
         Command::Tail(tail) => commands::tail::run(tail, client, console).await?,
         Command::Reload(json) => commands::reload::run(json, client, console).await?,
+        Command::Audit(audit) => commands::audit::run(audit, client, console).await?,
         Command::Init(_)
         | Command::Import(_)
         | Command::Serve(_)
         | Command::Check(_)
         | Command::Test(_)
         | Command::Schema(_)
+        | Command::Token(_)
         | Command::Config(_)
         | Command::Completions(_)
         | Command::Man(_) => {}

@@ -6,13 +6,15 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use api::ApiSettings;
+use api::{ApiSettings, Tls, TlsError};
 use engine::{Engine, ReloadError};
 use model::{
+    audit::{AuditAction, AuditDraft},
     clock::Clock,
     diagnostic::Diagnostic,
     fault::{Faults, NoFaults},
-    id::WorkerId,
+    id::{Principal, WorkerId},
+    ports::StoreError,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +23,7 @@ use crate::{
     args::Serve,
     check,
     clock::SystemClock,
-    config::{self, Config, Environment, StoreUrl, open::LinkError, secret::Vault},
+    config::{Config, Environment, StoreUrl, open::LinkError, secret::Vault},
     console::Console,
     exit::Exit,
     failure::Failure,
@@ -64,7 +66,12 @@ pub(crate) async fn run(
     };
     let address = started.listener.local_addr().map_err(Failure::unexpected)?;
     say_what_connects(&started.config, console);
-    console.say(&format!("listening on http://{address}"));
+    let scheme = if started.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    console.say(&format!("listening on {scheme}://{address}"));
     let systemd = Systemd::new(environment);
     systemd.ready(&serving(&started.engine));
     let mut talk = Talk {
@@ -99,7 +106,7 @@ fn checked(command: &Serve, root: &Path, console: &mut Console) -> Result<Sound,
     let written = checked.config;
     let mut config = written.clone();
     if let Some(listen) = command.listen {
-        config.listen = config::given_listen(listen)?;
+        config.listen = listen;
     }
     if let Some(store) = &command.store {
         config.store = StoreUrl::given(store)?;
@@ -156,6 +163,7 @@ fn print(findings: &[Diagnostic], console: &mut Console) {
 
 struct Started {
     listener: TcpListener,
+    tls: Option<Tls>,
     engine: Engine,
     clock: Arc<dyn Clock>,
     config: Config,
@@ -178,6 +186,10 @@ async fn start(
         environment,
     };
     let links = config.open(vault, &worker).await.map_err(cannot_open)?;
+    let tls = match &config.listen_tls {
+        Some(files) => Some(files.open(root).map_err(cannot_encrypt)?),
+        None => None,
+    };
     let faults: Arc<dyn Faults> = match command.fault {
         Some(plan) => Arc::new(KillAtFault::new(plan)),
         None => Arc::new(NoFaults),
@@ -206,11 +218,16 @@ async fn start(
         .await
         .map_err(|error| Failure::unexpected(error).context("cannot open the store"))?;
     let listener = bound.map_err(|error| cannot_listen(config.listen, error))?;
-    let engine = Engine::start_with(parts, rules)
-        .await
-        .map_err(|error| Failure::unexpected(error).context("the store cannot be used"))?;
+    let has_tokens = parts.tokens.all().await;
+    let has_tokens = !has_tokens.map_err(cannot_use)?.is_empty();
+    let address = listener.local_addr().map_err(Failure::unexpected)?;
+    if !api::is_loopback(&address) {
+        check_reachable(address, has_tokens, tls.is_some())?;
+    }
+    let engine = Engine::start_with(parts, rules).await.map_err(cannot_use)?;
     Ok(Started {
         listener,
+        tls,
         engine,
         clock,
         config,
@@ -229,6 +246,38 @@ pub(crate) fn cannot_open(problems: Vec<LinkError>) -> Failure {
     Failure::new(Exit::Unreachable, first)
         .details(others)
         .hint("what a project needs is read when it is served: put it in place, and start again")
+}
+
+fn cannot_use(error: StoreError) -> Failure {
+    Failure::unexpected(error).context("the store cannot be used")
+}
+
+fn cannot_encrypt(error: TlsError) -> Failure {
+    Failure::new(Exit::Configuration, error)
+        .context("`listen_tls` cannot be used")
+        .hint("`cert` is a chain in PEM that begins with the certificate of this service, `key` its private key")
+}
+
+/// What other machines can reach is never open.
+fn check_reachable(
+    address: SocketAddr,
+    has_tokens: bool,
+    is_encrypted: bool,
+) -> Result<(), Failure> {
+    if !has_tokens {
+        let message = format!(
+            "other machines can reach `{address}`, and there is no token: everybody could do everything"
+        );
+        return Err(Failure::message(Exit::Configuration, message).hint(
+            "`lariat token create --role admin --name NAME` makes the first one; or listen on a loopback address, such as `127.0.0.1:8470`",
+        ));
+    }
+    if !is_encrypted {
+        tracing::warn!(
+            "tokens travel to `{address}` unencrypted; set `listen_tls`, or put a proxy that encrypts before a loopback address"
+        );
+    }
+    Ok(())
 }
 
 fn cannot_listen(address: SocketAddr, error: io::Error) -> Failure {
@@ -278,6 +327,7 @@ fn owner(clock: &dyn Clock, address: SocketAddr) -> String {
 async fn serve(started: Started, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
     let Started {
         listener,
+        tls,
         engine,
         clock,
         config,
@@ -286,10 +336,17 @@ async fn serve(started: Started, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
         max_event_bytes: config.limits.event,
         max_request_bytes: config.limits.request,
         max_nesting: config.limits.nesting,
+        tls,
+        requests_per_token: config.limits.requests_per_token,
+        requests_per_address: config.limits.requests_per_address,
         max_streams: config.limits.streams,
         ..ApiSettings::new(clock)
     };
-    files::allow_connections(settings.max_connections.saturating_add(settings.max_streams));
+    files::allow_connections(
+        settings
+            .max_connections
+            .saturating_add(settings.max_streams),
+    );
     let closing = CancellationToken::new();
     let closed = closing.clone().cancelled_owned();
     let mut api = Box::pin(api::serve(listener, engine.clone(), settings, closed));
@@ -383,6 +440,15 @@ async fn reload(engine: &Engine, console: &mut Console) {
                 print(&reloaded.warnings, console);
             }
             tracing::info!(rules, revision = %revision, changed = reloaded.changed, "rules reloaded");
+            let draft = AuditDraft {
+                by: Principal("signal".to_owned()),
+                action: AuditAction::Reload,
+                target: revision.to_string(),
+                detail: Some(format!("{rules} rules")),
+            };
+            if let Err(error) = engine.audit().record(draft).await {
+                tracing::warn!("a reload of the rules is not in the audit: {error}");
+            }
         }
         Err(ReloadError::Diagnostics(findings)) => {
             print(&findings, console);

@@ -5,9 +5,11 @@ use std::{fmt::Display, str::FromStr};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use model::{
+    audit::AuditAction,
     event::Severity,
     job::JobState,
     ports::{DeadKind, DeadState},
+    token::Role,
 };
 
 fn words<T>(all: impl IntoIterator<Item = T>) -> impl TypedValueParser<Value = T>
@@ -37,4 +39,12 @@ pub(super) fn dead_kind() -> impl TypedValueParser<Value = DeadKind> {
 
 pub(super) fn dead_state() -> impl TypedValueParser<Value = DeadState> {
     words(DeadState::ALL)
+}
+
+pub(super) fn role() -> impl TypedValueParser<Value = Role> {
+    words(Role::ALL)
+}
+
+pub(super) fn audit_action() -> impl TypedValueParser<Value = AuditAction> {
+    words(AuditAction::ALL)
 }

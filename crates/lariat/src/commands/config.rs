@@ -31,7 +31,7 @@ pub(crate) fn run(
         return Err(Failure::Told(Exit::Configuration));
     }
     let listen = match command.listen {
-        Some(address) => Some(config::given_listen(address)?),
+        Some(address) => Some(address),
         None => None,
     };
     let store = match &command.store {

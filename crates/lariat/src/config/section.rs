@@ -10,12 +10,12 @@ use rules::{
 };
 
 use crate::config::{
-    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, Scope, StoreUrl, Workers, listen,
+    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, Scope, StoreUrl, Workers, listen, listener,
     route, sink, source,
 };
 
 /// Keys of the file that a later version will have.
-const LATER: [&str; 4] = ["accounts", "subscriptions", "destinations", "tokens"];
+const LATER: [&str; 3] = ["accounts", "subscriptions", "destinations"];
 
 pub(super) fn root(reader: &mut Reader<'_>, node: &Node, (project, config): (&Path, &mut Config)) {
     let Some(mut root) = reader.mapping(node, "`lariat.yml`") else {
@@ -58,7 +58,7 @@ pub(super) fn root(reader: &mut Reader<'_>, node: &Node, (project, config): (&Pa
     root.finish(reader, &LATER);
 }
 
-/// Sources, sinks and routes; what they may say depends on the workers.
+/// Certificates, sources, sinks and routes; what they may say depends on the workers.
 fn links(reader: &mut Reader<'_>, root: &mut Mapping<'_>, (project, config): (&Path, &mut Config)) {
     let scope = Scope {
         project,
@@ -66,6 +66,9 @@ fn links(reader: &mut Reader<'_>, root: &mut Mapping<'_>, (project, config): (&P
         lease: config.workers.lease,
         renew: config.workers.renew,
     };
+    if let Some(node) = root.optional("listen_tls") {
+        config.listen_tls = listener::tls(reader, node, &scope);
+    }
     let sources = root.optional("sources");
     let sinks = root.optional("sinks");
     if let Some(node) = sources {
@@ -183,6 +186,16 @@ fn limits(reader: &mut Reader<'_>, node: &Node, limits: &mut Limits) {
         ("streams", 1, 100_000),
         &mut limits.streams,
     );
+    for (key, value) in [
+        ("requests_per_token", &mut limits.requests_per_token),
+        ("requests_per_address", &mut limits.requests_per_address),
+    ] {
+        if let Some(node) = section.optional(key)
+            && let Some(rate) = listener::rate(reader, node)
+        {
+            *value = rate;
+        }
+    }
     if limits.request < limits.event {
         reader.error(
             Code::BadValue,

@@ -9,7 +9,10 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use rules::yaml::{Data, Node, Reader};
 use serde_json::{Value, json};
 
-use crate::config::{Config, Environment, FILE, LogFormat, StoreUrl};
+use crate::config::{
+    Config, Environment, FILE, LogFormat, StoreUrl,
+    listener::{self, ListenTls},
+};
 
 mod links;
 
@@ -81,6 +84,7 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
     };
     let Config {
         listen,
+        listen_tls,
         store,
         workers,
         retention,
@@ -96,6 +100,10 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
         Some(address) => list.put("listen", json!(address), Origin::CommandLine),
         None => list.add("listen", json!(listen)),
     }
+    if let Some(ListenTls { cert, key }) = listen_tls {
+        list.add("listen_tls.cert", json!(cert));
+        list.add("listen_tls.key", json!(key));
+    }
     match over.store {
         Some(store) => list.put("store", json!(store.to_string()), Origin::CommandLine),
         None => list.add("store", json!(store.to_string())),
@@ -110,7 +118,12 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
     list.add("limits.request", size(limits.request));
     list.add("limits.nesting", json!(limits.nesting));
     list.add("limits.queue", json!(limits.queue));
-    list.add("limits.streams", json!(limits.streams));
+    let rate = |rate| json!(listener::shown(rate));
+    list.add("limits.requests_per_token", rate(limits.requests_per_token));
+    list.add(
+        "limits.requests_per_address",
+        rate(limits.requests_per_address),
+    );
     list.add("ansible.playbook_command", json!(playbook_command));
     let format = match log.format {
         LogFormat::Text => "text",
