@@ -145,7 +145,8 @@ pub struct Job {
     pub attempts: Vec<Attempt>,
     /// The step that the next attempt begins with.
     pub next_step: usize,
-    /// For `retrying`: when the next attempt is due.
+    /// For `retrying` and `delayed`: when the next attempt may begin.
+    #[schemars(with = "Option<schema::Time>")]
     pub due: Option<Timestamp>,
     /// For `waiting`: the job that holds the key.
     pub waits_for: Option<JobId>,

@@ -182,25 +182,24 @@ pub fn decide(state: &FlowState<'_>, firing: &Firing, custody: &Custody) -> Flow
                     job: Some(job.clone()),
                 };
             }
+            let holder = state.key_holder.as_ref();
+            // What may have begun elsewhere is no new firing.
+            if let Custody::Broker {
+                taken_over: true, ..
+            } = custody
+                && let on_lost @ (OnLost::Hold | OnLost::Fail) = strictest(plan, 0)
+            {
+                return Flow::Create(Creation::of(after_interruption(on_lost, plan, holder)));
+            }
+            if plan.flow.is_plain() {
+                return Flow::Create(Creation::of(begin(plan, holder)));
+            }
             if let (WhenBusy::Drop, Some(key), Some(holder)) =
-                (plan.flow.when_busy, &plan.key, &state.key_holder)
+                (plan.flow.when_busy, &plan.key, holder)
             {
                 return record(Verdict::Suppressed, &dropped(key, holder));
             }
-            let on_lost = strictest(plan, 0);
-            match custody {
-                Custody::Broker {
-                    taken_over: true, ..
-                } if on_lost != OnLost::Retry => Flow::Create(Creation::of(after_interruption(
-                    on_lost,
-                    plan,
-                    state.key_holder.as_ref(),
-                ))),
-                Custody::Broker { .. } | Custody::Store if plan.flow.is_plain() => {
-                    Flow::Create(Creation::of(begin(plan, state.key_holder.as_ref())))
-                }
-                Custody::Broker { .. } | Custody::Store => begin_in_time(state, plan),
-            }
+            begin_in_time(state, plan)
         }
     }
 }

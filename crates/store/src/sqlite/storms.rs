@@ -4,7 +4,7 @@
 //!
 //! Rules that say nothing of the kind cost nothing here.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use model::{
     flow::{self, Creation, Moment, Pending, Steady, Tick, Window},
@@ -138,35 +138,32 @@ impl<'d> Board<'d> {
         plans: impl Iterator<Item = (&'d RuleName, &'d JobPlan)>,
     ) -> Result<Self, Failure> {
         let mut board = Self::default();
-        let mut limits: HashMap<(&RuleName, &str), u32> = HashMap::new();
+        let mut limits: HashMap<(&RuleName, &str), (u32, Duration)> = HashMap::new();
+        let mut is_asked = false;
         for (rule, plan) in plans {
-            board.now = Some(Moment {
-                tick: Tick(0),
-                wall: tx.now.wall,
-            });
+            is_asked = true;
             if plan.flow.looks_at_pending() {
-                board
-                    .pending
-                    .entry((rule, plan.key.as_deref()))
-                    .or_default();
+                let asks = (rule, plan.key.as_deref());
+                board.pending.entry(asks).or_default();
             }
             if let Some(throttle) = &plan.flow.throttle {
                 let by = throttle.by.as_deref().unwrap_or_default();
-                let limit = limits.entry((rule, by)).or_default();
+                let (limit, per) = limits.entry((rule, by)).or_default();
                 *limit = throttle.limit.get().max(*limit);
+                *per = throttle.per.max(*per);
             }
         }
-        if board.now.is_none() {
+        if !is_asked {
             return Ok(board);
         }
         board.now = Some(moment(tx).await?);
         board.read_pending(tx.conn).await?;
-        for ((rule, by), limit) in limits {
-            // Each that may give its place back lets an older one count.
-            let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-            let spare = board.rows.len();
-            let window = read_window(tx.conn, (rule, by), wanted.saturating_add(spare)).await?;
-            board.windows.insert((rule, by), window);
+        let mut alike: HashMap<(u32, Duration), Vec<(&RuleName, &str)>> = HashMap::new();
+        for (counted, limit) in limits {
+            alike.entry(limit).or_default().push(counted);
+        }
+        for (limit, counted) in alike {
+            board.read_windows(tx.conn, limit, &counted).await?;
         }
         Ok(board)
     }
@@ -208,6 +205,46 @@ impl<'d> Board<'d> {
                     begun: row.get::<i64, _>("attempt") > 0,
                 });
             });
+        }
+        Ok(())
+    }
+
+    /// Reads windows that are as long and take as many.
+    async fn read_windows(
+        &mut self,
+        conn: &mut SqliteConnection,
+        (limit, per): (u32, Duration),
+        counted: &[(&'d RuleName, &'d str)],
+    ) -> Result<(), Failure> {
+        let names: Vec<(&str, &str)> = counted
+            .iter()
+            .map(|(rule, by)| (rule.as_str(), *by))
+            .collect();
+        // Each that may give its place back lets an older one count.
+        let newest = i64::from(limit).saturating_add(rows::signed(self.rows.len()));
+        // What lies further back has left the window.
+        let from = self.now().tick.0.saturating_sub(millis(per));
+        let places: Vec<(i64, i64, String)> = sqlx::query_as(
+            "SELECT counted.key, p.place, p.id
+             FROM json_each(?1) counted CROSS JOIN jobs p
+             WHERE p.seq IN (
+                 SELECT j.seq FROM jobs j INDEXED BY jobs_throttle
+                 WHERE j.rule = counted.value ->> 0 AND j.throttle = counted.value ->> 1
+                 AND j.place > ?2 ORDER BY j.place DESC LIMIT ?3)",
+        )
+        .bind(list(&names))
+        .bind(from)
+        .bind(newest)
+        .fetch_all(conn)
+        .await?;
+        let mut taken: HashMap<i64, Vec<(Tick, JobId)>> = HashMap::new();
+        for (at, place, id) in places {
+            let place = (Tick(place), parse(&id, "job id")?);
+            taken.entry(at).or_default().push(place);
+        }
+        for (at, counted) in (0..).zip(counted) {
+            let taken = taken.remove(&at).unwrap_or_default();
+            self.windows.insert(*counted, Window::new(taken));
         }
         Ok(())
     }
@@ -273,25 +310,8 @@ impl<'d> Board<'d> {
     }
 }
 
-async fn read_window(
-    conn: &mut SqliteConnection,
-    (rule, by): (&RuleName, &str),
-    newest: usize,
-) -> Result<Window, Failure> {
-    let places: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT place, id FROM jobs INDEXED BY jobs_throttle
-         WHERE rule = ? AND throttle = ? ORDER BY place DESC LIMIT ?",
-    )
-    .bind(rule.as_str().to_owned())
-    .bind(by.to_owned())
-    .bind(rows::signed(newest))
-    .fetch_all(conn)
-    .await?;
-    let places: Result<Vec<_>, Failure> = places
-        .into_iter()
-        .map(|(place, id)| Ok((Tick(place), parse(&id, "job id")?)))
-        .collect();
-    Ok(Window::new(places?))
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Ends jobs that gave way to newer ones.
