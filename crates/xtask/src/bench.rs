@@ -9,6 +9,7 @@ mod client;
 mod matching;
 mod memory;
 mod server;
+mod streams;
 
 use std::{process::Command, time::Duration};
 
@@ -19,12 +20,13 @@ use crate::run::{run_with, target};
 use client::Client;
 use server::Server;
 
-const ROWS: [&str; 7] = [
+const ROWS: [&str; 8] = [
     "intake",
     "group-commit",
     "amqp",
     "amqp-memory",
     "memory",
+    "streams",
     "start",
     "match",
 ];
@@ -73,6 +75,9 @@ pub(crate) fn bench(rows: &[String]) -> Result<()> {
     }
     if wanted("memory") {
         memory::memory()?;
+    }
+    if wanted("streams") {
+        streams::streams()?;
     }
     if wanted("start") {
         start()?;

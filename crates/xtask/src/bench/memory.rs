@@ -108,7 +108,7 @@ fn settled(client: &mut Client, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn resident(pid: u32) -> Result<f64> {
+pub(super) fn resident(pid: u32) -> Result<f64> {
     let status = fs_err::read_to_string(format!("/proc/{pid}/status"))?;
     let kib: f64 = status
         .lines()
