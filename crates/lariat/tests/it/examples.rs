@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use testkit::{
     Broker, Vhost,
     broker::Outgoing,
+    process::wait_until,
     tools::{Ansible, ansible},
 };
 
-use crate::harness::{PATIENCE, Service, example, examples, path_with, run};
+use crate::harness::{PATIENCE, Service, client, example, examples, path_with, run};
 
 #[tokio::test]
 async fn every_example_passes_the_check() {
@@ -227,4 +228,55 @@ async fn releng_works_off_one_queue_with_two_instances_and_answers_on_the_bus() 
         "good",
     ];
     assert_eq!(all, events.as_slice(), "each ran once, on one of them");
+}
+
+#[tokio::test]
+async fn cloudevents_packs_an_order_in_any_mode() {
+    let project = example("cloudevents");
+    let service = Service::start(project.path()).await;
+    let events = format!("{}/api/v1/events", service.url);
+    let order = json!({"items": ["lamp", "chair"], "total": 149.9});
+    let structured = client()
+        .post(&events)
+        .header("Content-Type", "application/cloudevents+json")
+        .body(
+            json!({
+                "specversion": "1.0", "id": "order 7", "type": "org.example.order.placed",
+                "source": "https://shop.example.org/orders", "subject": "customer/mary", "data": order,
+            })
+            .to_string(),
+        );
+    let binary = client()
+        .post(&events)
+        .header("Content-Type", "application/json")
+        .header("ce-specversion", "1.0")
+        .header("ce-id", "order%207")
+        .header("ce-type", "org.example.order.placed")
+        .header("ce-source", "https://shop.example.org/orders")
+        .header("ce-subject", "customer/mary")
+        .body(order.to_string());
+    let mut answers = Vec::new();
+    for request in [structured, binary] {
+        let reply = request.send().await.unwrap();
+        assert_eq!(202, reply.status());
+        let text = reply.text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        answers.push(answer["events"][0].clone());
+    }
+    assert_eq!(answers[0]["id"], answers[1]["id"]);
+    assert_eq!(true, answers[1]["duplicate"]);
+    let job = answers[0]["jobs"][0].as_str().unwrap();
+    wait_until("the order is packed", PATIENCE, async || {
+        service.json(&["jobs", "show", job]).await["state"] == "succeeded"
+    })
+    .await;
+    service
+        .lariat(&["jobs", "output", job])
+        .await
+        .expect(0)
+        .says("packing order 7: lamp, chair");
+    assert_eq!(
+        "customer/mary",
+        service.json(&["jobs", "show", job]).await["key"]
+    );
 }

@@ -21,6 +21,7 @@ mod hostile;
 mod import;
 mod interop;
 mod life;
+mod logs;
 mod payload;
 mod publish;
 mod sweep;
