@@ -11,6 +11,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::{
     connect::{ACCESS_REFUSED, ConnectError, Line, NOT_FOUND, explain, said},
@@ -99,7 +100,10 @@ pub(super) async fn exists(line: &Line, name: &ShortString) -> Result<bool, Queu
     };
     let question = channel.queue_declare(name.clone(), options, FieldTable::default());
     match timeout(PATIENCE, question).await {
-        Ok(Ok(_)) => Ok(true),
+        Ok(Ok(_)) => {
+            done(&channel).await;
+            Ok(true)
+        }
         Ok(Err(error)) if said(&error).is_some_and(|(code, _)| code == NOT_FOUND) => Ok(false),
         Ok(Err(error)) => {
             let what = format!("look for queue `{name}`");
@@ -107,6 +111,13 @@ pub(super) async fn exists(line: &Line, name: &ShortString) -> Result<bool, Queu
         }
         Err(_) => Err(QueueError::Silent),
     }
+}
+
+/// Closes a channel that has done its work. lapin would do so in the background
+/// when it is dropped, and a connection that is closed at that moment fails.
+pub(super) async fn done(channel: &Channel) {
+    let closed = timeout(PATIENCE, channel.close(200, "OK".into())).await;
+    debug!(?closed, "a channel has done its work");
 }
 
 async fn make(

@@ -107,7 +107,10 @@ async fn find_exchange(line: &Line, exchange: &str) -> Result<String, QueueError
     let kind = lapin::ExchangeKind::Topic;
     let question = channel.exchange_declare(name, kind, options, FieldTable::default());
     match timeout(PATIENCE, question).await {
-        Ok(Ok(())) => Ok(format!("exchange `{exchange}` is there")),
+        Ok(Ok(())) => {
+            queue::done(&channel).await;
+            Ok(format!("exchange `{exchange}` is there"))
+        }
         Ok(Err(error)) if said(&error).is_some_and(|(code, _)| code == NOT_FOUND) => {
             Err(QueueError::Refused {
                 what: format!("find exchange `{exchange}`"),
