@@ -6,6 +6,7 @@
 mod cloudevents;
 mod fedora;
 mod loopabull;
+mod prometheus;
 mod serializer;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! The CloudEvents SDK for Python, its first and its second major version:
-//! as a client that sends to Lariat.
+//! as a client that sends to Lariat, and as a server that reads what Lariat
+//! writes.
 
 use std::{path::Path, process::Stdio};
 
@@ -8,9 +9,13 @@ use testkit::{
     TempProject,
     tools::{CloudEvents, cloudevents},
 };
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+use wire::{cloudevents as ce, event_json};
 
-use crate::harness::{PATIENCE, Service};
+use crate::harness::{PATIENCE, Service, client};
 
 const RULES: &str = r##"
 rules:
@@ -147,4 +152,115 @@ async fn the_newest_sdk_encodes_what_headers_cannot_hold() {
     };
     let event = event(&service, &answers[0], 0).await;
     assert_eq!(subject, event["headers"]["ce-subject"]);
+}
+
+/// A server that reads CloudEvents with the SDK; ends when it is dropped.
+struct Server {
+    _child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl Server {
+    async fn start(version: CloudEvents) -> Option<Self> {
+        let python = cloudevents(version)?;
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/interop/cloudevents_receive.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = next(&mut lines).await;
+        Some(Self {
+            _child: child,
+            lines,
+            url: format!("http://127.0.0.1:{port}/"),
+        })
+    }
+
+    /// The next event that the SDK has read.
+    async fn seen(&mut self) -> Value {
+        serde_json::from_str(&next(&mut self.lines).await).unwrap()
+    }
+}
+
+async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+    line.expect("the server says something")
+        .unwrap()
+        .expect("the server runs")
+}
+
+/// An event of the API's as the bytes of a CloudEvent.
+fn encode(event: &Value) -> String {
+    let usual = event_json::Usual {
+        id: "unused".parse().unwrap(),
+        time: "2026-11-20T22:43:00Z".parse().unwrap(),
+    };
+    let mut event = event.clone();
+    event.as_object_mut().unwrap().shift_remove("revision");
+    let limits = event_json::Limits::default();
+    let read = event_json::read_recorded(event.to_string().as_bytes(), &limits, usual);
+    ce::encode(&read.unwrap()).to_string()
+}
+
+#[tokio::test]
+async fn the_sdk_reads_what_it_has_sent_as_lariat_writes_it() {
+    let project = project();
+    let service = Service::start(project.path()).await;
+    for version in CloudEvents::ALL {
+        let Some(mut server) = Server::start(version).await else {
+            continue;
+        };
+        let id = |number: u32| format!("{}/{number} ü", version.as_str());
+        let json_data =
+            json!({"datacontenttype": "application/json", "subject": "order/7", "level": "3"});
+        let text_data =
+            json!({"datacontenttype": "text/plain", "dataschema": "https://example.org/s"});
+        let wanted = [
+            json!({"mode": "structured", "events": [
+                {"attributes": attributes(&id(1), json_data), "data": {"total": [1.5, "ü", null]}},
+            ]}),
+            json!({"mode": "structured", "events": [
+                {"attributes": attributes(&id(2), json!({"datacontenttype": "image/png"})), "bytes": "AP8="},
+            ]}),
+            json!({"mode": "structured", "events": [
+                {"attributes": attributes(&id(3), text_data), "data": "a\nb"},
+            ]}),
+        ];
+        let answers = send(version, &service.url, &wanted).await.unwrap();
+        for (wanted, answer) in wanted.iter().zip(&answers) {
+            let event = event(&service, answer, 0).await;
+            let reply = client()
+                .post(&server.url)
+                .header("Content-Type", ce::MEDIA_TYPE)
+                .body(encode(&event))
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(204, reply.status(), "{event:#}");
+            let seen = server.seen().await;
+            let sent = &wanted["events"][0];
+            let attributes = sent["attributes"].as_object().unwrap();
+            for (name, value) in attributes.iter().filter(|(name, _)| *name != "time") {
+                assert_eq!(value, &seen["attributes"][name], "{seen:#}");
+            }
+            assert!(
+                text(&seen["attributes"]["time"]).contains("22:43:00.123456"),
+                "{seen:#}"
+            );
+            let data = match sent.get("bytes") {
+                Some(bytes) => json!({"bytes": bytes}),
+                None => sent["data"].clone(),
+            };
+            assert_eq!(data, seen["data"], "{seen:#}");
+        }
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
