@@ -134,6 +134,9 @@ pub(crate) struct Check {
     /// Also try every source and sink; exit 4 when one cannot be used.
     #[arg(long)]
     pub(crate) connect: bool,
+    /// Also compare conditions with the newest events of the service.
+    #[arg(long)]
+    pub(crate) seen: bool,
     #[command(flatten)]
     pub(crate) json: Json,
 }

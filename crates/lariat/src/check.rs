@@ -3,17 +3,21 @@
 
 use std::{path::Path, sync::Arc};
 
+use api::json::List;
 use model::{
     diagnostic::{Diagnostic, Level},
+    event::Event,
     job::OnLost,
 };
 use rules::{Rule, RuleSet};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     args::Check,
     check::connect::Trial,
+    client::Client,
     clock::SystemClock,
+    commands::event_file,
     config::{self, Config, Environment, secret::Vault},
     console::{Console, Span, Style},
     exit::Exit,
@@ -80,18 +84,25 @@ pub(crate) fn locate(project: &Path) -> Result<std::path::PathBuf, Failure> {
 pub(crate) async fn run(
     command: &Check,
     environment: &Environment,
+    service: Option<&Client>,
     console: &mut Console,
 ) -> Result<(), Failure> {
     let root = locate(&command.project)?;
     let mut checked = project(&root);
     if let Some(rules) = &checked.rules {
+        let doubts = rules::lint(rules.text(), &feeds::feeds(&checked.config));
+        checked.findings.extend(doubts);
+        if let Some(service) = service {
+            let events = newest(service).await?;
+            checked
+                .findings
+                .extend(rules::unseen(rules.text(), &events));
+        }
         let missing = missing(&root, &checked.config, (environment, rules)).await?;
         checked.findings.extend(missing);
     }
     let trials = match &checked.rules {
         Some(_) if command.connect => {
-        let doubts = rules::lint(rules.text(), &feeds::feeds(&checked.config));
-        checked.findings.extend(doubts);
             let vault = Vault {
                 project: &root,
                 environment,
@@ -116,6 +127,16 @@ pub(crate) async fn run(
         Some(_) => connect::verdict(&trials),
         None => Err(Failure::Told(Exit::Configuration)),
     }
+}
+
+/// Events of the service's history that conditions are compared with.
+async fn newest(service: &Client) -> Result<Vec<Event>, Failure> {
+    let query = [("since", "30d".to_owned()), ("limit", "500".to_owned())];
+    let answer = service.get(&["events"], &query).await?;
+    let list: List<Value> = answer.read()?;
+    // What this version cannot read is nothing to compare with.
+    let read = |event: &Value| event_file::read_answer(event.to_string().as_bytes()).ok();
+    Ok(list.items.iter().filter_map(read).collect())
 }
 
 /// What the steps of these rules need and this machine does not have.
@@ -147,6 +168,7 @@ fn print(rules: &RuleSet, console: &mut Console) -> Result<(), Failure> {
         let on: Vec<String> = rule.on().iter().map(ToString::to_string).collect();
         let mode = match rule.mode() {
             rules::Mode::Live => String::new(),
+            rules::Mode::Shadow => "  (shadow: it does nothing)".to_owned(),
             rules::Mode::Off => "  (off)".to_owned(),
         };
         console.spans(&[
@@ -155,7 +177,6 @@ fn print(rules: &RuleSet, console: &mut Console) -> Result<(), Failure> {
             Span::new(Style::Dim, format!("  {}:{}", rule.file(), rule.line())),
         ])?;
         for (index, step) in rule.steps().iter().enumerate() {
-            rules::Mode::Shadow => "  (shadow: it does nothing)".to_owned(),
             console.line(&format!(
                 "  step {index} {} {}  at most {}; interrupted: {}",
                 step.kind,
@@ -180,7 +201,7 @@ fn on_lost(choice: OnLost) -> &'static str {
 }
 
 fn print_json(checked: &Checked, trials: &[Trial], console: &mut Console) -> Result<(), Failure> {
-    let rules: Vec<serde_json::Value> = checked
+    let rules: Vec<Value> = checked
         .rules
         .iter()
         .flat_map(RuleSet::rules)

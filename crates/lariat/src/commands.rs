@@ -14,7 +14,7 @@ pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dead;
-mod event_file;
+pub(crate) mod event_file;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod follow;

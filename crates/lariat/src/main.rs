@@ -85,7 +85,12 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
         }
         Command::Man(man) => commands::man::run(man, console).map(|()| Exit::Ok),
         Command::Check(check) => {
-            let checked = Box::pin(check::run(check, environment, console));
+            let service = if check.seen {
+                Some(client(cli, environment)?)
+            } else {
+                None
+            };
+            let checked = Box::pin(check::run(check, environment, service.as_ref(), console));
             client_runtime()?.block_on(checked).map(|()| Exit::Ok)
         }
         Command::Test(test) => commands::test::run(test, console).map(|()| Exit::Ok),

@@ -17,7 +17,7 @@ pub(super) fn read(bytes: &[u8], limits: &config::Limits) -> Result<Event, Vec<S
 }
 
 /// Reads an event that a service has accepted, under limits of its own.
-pub(super) fn read_answer(bytes: &[u8]) -> Result<Event, Vec<String>> {
+pub(crate) fn read_answer(bytes: &[u8]) -> Result<Event, Vec<String>> {
     let limits = Limits {
         event_bytes: usize::MAX,
         events: 1,

@@ -65,8 +65,31 @@ async fn a_case_that_fails_shows_the_difference_and_the_trace() {
     )]);
     let path = dir.path().to_str().unwrap();
     let ran = run(&["test", "--project", path], &[]).await.expect(3);
-    insta::assert_snapshot!(ran.stdout, @"");
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stdout, @r#"
+    FAIL  a finished compose  tests/compose.yml:1
+          sync  key
+            expected  "f45"
+            got       "f44"
+          sync  vars.release
+            expected  "f43"
+            got       "f44"
+          sync  fired
+            the topic matches and the condition is true
+            true    msg.status == "FINISHED" and msg.release is defined
+              true    msg.status == "FINISHED"  value "FINISHED"
+              true    msg.release is defined  value "f44"
+    FAIL  a compose that failed  tests/compose.yml:4
+          sync  verdict
+            expected  fired
+            got       no_match
+          sync  no_match
+            the condition is false
+            false   msg.status == "FINISHED" and msg.release is defined
+              unknown msg.status == "FINISHED"  (`msg.status` is undefined; did you mean `msg.stauts`?)
+              false   msg.release is defined  (`msg.release` is undefined)
+    ok    org.example.other  tests/compose.yml:7
+    "#);
+    insta::assert_snapshot!(ran.stderr, @"3 cases: 1 passed, 2 failed");
     let json = run(&["test", "--project", path, "--json"], &[])
         .await
         .expect(3)
@@ -295,6 +318,29 @@ async fn drafts_judge_events_in_files_and_of_the_history() {
         .says("rules/draft.yml");
     let gone = ["explain", id, "--project", path, "--rules", "/none"];
     service.lariat(&gone).await.expect(3).says("cannot find");
+}
+
+#[tokio::test]
+async fn conditions_are_compared_with_what_was_seen() {
+    let dir = project(&[]);
+    let service = Service::start(dir.path()).await;
+    let check = ["check", "--seen", "--project", dir.path().to_str().unwrap()];
+    let ran = service.lariat(&check).await.expect(0);
+    assert!(!ran.stderr.contains("unseen-field"), "{}", ran.stderr);
+    let body = r#"{"staus": "FINISHED", "release": "f44"}"#;
+    service
+        .lariat(&["publish", "org.example.compose.x", body])
+        .await
+        .expect(0);
+    service
+        .lariat(&check)
+        .await
+        .expect(0)
+        .says("warning[unseen-field]: `msg.status` is not in the one event")
+        .says("rules/x.yml:4:11")
+        .says("did you mean `msg.staus`?");
+    let none = [("LARIAT_URL", "http://127.0.0.1:1")];
+    run(&check, &none).await.expect(4).says("cannot reach");
 }
 
 #[tokio::test]

@@ -116,6 +116,10 @@ fn what_the_manual_shows_is_accepted() {
     for (name, text) in files(&docs, ".md") {
         let blocks = text.split("\n```yaml\n").skip(1);
         for block in blocks.filter_map(|rest| rest.split_once("\n```").map(|(block, _)| block)) {
+            // Something is left out.
+            if block.contains('…') {
+                continue;
+            }
             let Some(value) = yaml(&name, block) else {
                 continue;
             };
