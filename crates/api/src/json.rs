@@ -16,6 +16,7 @@ use model::{
     topic::Topic,
     verdict::{self, Truth, Verdict},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,37 +28,47 @@ pub use crate::json::{
 
 mod access;
 mod link;
+pub(crate) mod schema;
 mod status;
 
 /// A page of a list. `next` goes back as `cursor` (or `after`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct List<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
 }
 
 /// Answer to `POST /api/v1/events`, in the order of the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceptedEvents {
+    #[schemars(with = "Vec<schema::Accepted>")]
     pub events: Vec<ports::Accepted>,
 }
 
 /// An event of the history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
+    #[schemars(with = "String")]
     pub id: EventId,
+    #[schemars(with = "String")]
     pub topic: Topic,
+    #[schemars(with = "schema::Time")]
     pub time: Timestamp,
+    #[schemars(with = "schema::Time")]
     pub accepted: Timestamp,
     pub source: String,
+    #[schemars(with = "schema::Severity")]
     pub severity: Severity,
     pub headers: Object,
     pub body: Value,
+    #[schemars(with = "schema::Origin")]
     pub origin: Origin,
     /// Absent: the event is no follow-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Cause>")]
     pub cause: Option<Cause>,
     /// The rules that judged it.
+    #[schemars(with = "String")]
     pub revision: Revision,
 }
 
@@ -85,22 +96,27 @@ impl From<RecordedEvent> for Event {
 }
 
 /// What one rule decided about an event, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
+    #[schemars(with = "String")]
     pub rule: RuleName,
+    #[schemars(with = "String")]
     pub revision: Revision,
+    #[schemars(with = "schema::Verdict")]
     pub verdict: Verdict,
     pub reason: String,
+    #[schemars(with = "Option<String>")]
     pub job_id: Option<JobId>,
     pub conditions: Vec<Condition>,
 }
 
 /// One sub-condition as it was evaluated.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Condition {
     pub expr: String,
     /// `null` also when undefined; `note` then says so.
     pub value: Option<Value>,
+    #[schemars(with = "schema::Truth")]
     pub result: Truth,
     pub note: Option<String>,
     /// Nesting inside `and`, `or` and `not`, from 0.
@@ -131,13 +147,18 @@ impl From<verdict::Explanation> for Explanation {
 }
 
 /// A job with everything that was tried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
+    #[schemars(with = "String")]
     pub id: JobId,
+    #[schemars(with = "String")]
     pub rule: RuleName,
+    #[schemars(with = "String")]
     pub revision: Revision,
+    #[schemars(with = "String")]
     pub event_id: EventId,
     pub key: Option<String>,
+    #[schemars(with = "schema::JobState")]
     pub state: JobState,
     /// Why it waits, is held, retries, failed or was returned.
     pub reason: Option<String>,
@@ -149,38 +170,51 @@ pub struct Job {
     #[schemars(with = "Option<schema::Time>")]
     pub due: Option<Timestamp>,
     /// For `waiting`: the job that holds the key.
+    #[schemars(with = "Option<String>")]
     pub waits_for: Option<JobId>,
+    #[schemars(with = "schema::Time")]
     pub created: Timestamp,
+    #[schemars(with = "Option<schema::Time>")]
     pub started: Option<Timestamp>,
+    #[schemars(with = "Option<schema::Time>")]
     pub finished: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     pub number: u32,
+    #[schemars(with = "String")]
     pub worker: WorkerId,
+    #[schemars(with = "schema::Time")]
     pub started: Timestamp,
+    #[schemars(with = "Option<schema::Time>")]
     pub finished: Option<Timestamp>,
     pub outcome: Option<OutcomeWord>,
     /// The outcome in one line.
     pub summary: Option<String>,
+    #[schemars(with = "Option<schema::Exit>")]
     pub exit: Option<Exit>,
     pub steps: Vec<Step>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     pub index: usize,
+    #[schemars(with = "schema::StepKind")]
     pub kind: StepKind,
+    #[schemars(with = "schema::StepState")]
     pub state: StepState,
+    #[schemars(with = "schema::Time")]
     pub started: Timestamp,
+    #[schemars(with = "Option<schema::Time>")]
     pub finished: Option<Timestamp>,
+    #[schemars(with = "Option<schema::Exit>")]
     pub exit: Option<Exit>,
     pub summary: Option<String>,
 }
 
 /// How an attempt ended, as a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeWord {
     Succeeded,
@@ -270,19 +304,28 @@ impl From<job::StepRecord> for Step {
 }
 
 /// Something that gave up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
+    #[schemars(with = "String")]
     pub id: DeadLetterId,
+    #[schemars(with = "schema::DeadKind")]
     pub kind: DeadKind,
+    #[schemars(with = "schema::DeadState")]
     pub state: DeadState,
     pub cause: String,
+    #[schemars(with = "Option<String>")]
     pub event_id: Option<EventId>,
+    #[schemars(with = "Option<String>")]
     pub rule: Option<RuleName>,
+    #[schemars(with = "Option<String>")]
     pub job_id: Option<JobId>,
     pub source: String,
+    #[schemars(with = "schema::Time")]
     pub created: Timestamp,
     /// When and by whom it was retried or discarded.
+    #[schemars(with = "Option<schema::Time>")]
     pub closed: Option<Timestamp>,
+    #[schemars(with = "Option<String>")]
     pub closed_by: Option<Principal>,
     /// How many bytes arrived, when something was kept of what arrived.
     pub raw_bytes: Option<usize>,
@@ -334,22 +377,27 @@ impl DeadLetter {
 }
 
 /// Answer to `POST /api/v1/dead/{id}/retry`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadRetried {
+    #[schemars(with = "String")]
     pub id: DeadLetterId,
     /// The job that was retried or made.
+    #[schemars(with = "Option<String>")]
     pub job_id: Option<JobId>,
     /// What became of the event that was published again.
+    #[schemars(with = "Option<schema::Accepted>")]
     pub event: Option<ports::Accepted>,
     /// The sink that the event waits for again.
+    #[schemars(with = "Option<String>")]
     pub sink: Option<SinkName>,
     /// One line for people.
     pub summary: String,
 }
 
 /// A rule of the revision in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
+    #[schemars(with = "String")]
     pub name: RuleName,
     /// Relative to the project.
     pub file: String,
@@ -363,37 +411,42 @@ pub struct Rule {
     pub retry: RuleRetry,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleStep {
+    #[schemars(with = "schema::StepKind")]
     pub kind: StepKind,
     /// The playbook, the command, or what is published where, as the rule
     /// writes it.
     pub what: String,
     pub timeout_ms: u64,
+    #[schemars(with = "schema::OnLost")]
     pub on_lost: OnLost,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleRetry {
     pub attempts: u32,
     pub delay_ms: u64,
     /// `exponential` or `fixed`.
+    #[schemars(with = "schema::Backoff")]
     pub backoff: job::Backoff,
     pub max_delay_ms: u64,
 }
 
 /// Answer to `POST /api/v1/reload`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
+    #[schemars(with = "String")]
     pub revision: Revision,
     pub rules: usize,
     /// Whether it differs from the revision before.
     pub changed: bool,
+    #[schemars(with = "Vec<schema::Diagnostic>")]
     pub warnings: Vec<Diagnostic>,
 }
 
 /// An error, as RFC 9457 writes it (`application/problem+json`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:lariat:problem:<code>`.
     #[serde(rename = "type")]
@@ -407,11 +460,12 @@ pub struct Problem {
     pub errors: Vec<ProblemError>,
     /// For `invalid_rules`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<schema::Diagnostic>")]
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// One of the things that are wrong with a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemError {
     /// Which event of the request; `null` when it is not about an event.
     pub index: Option<usize>,

@@ -6,17 +6,24 @@ use model::{
     id::{SinkName, SourceName},
     link::{AckMode, LinkState},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schema;
+
 /// Where events come from, and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Source {
+    #[schemars(with = "String")]
     pub name: SourceName,
     /// The word of `kind:` in `lariat.yml`.
     pub kind: String,
+    #[schemars(with = "schema::AckMode")]
     pub ack: AckMode,
+    #[schemars(with = "schema::LinkState")]
     pub state: LinkState,
     /// Since when it is in this state.
+    #[schemars(with = "schema::Time")]
     pub since: Timestamp,
     /// `host:port` of the peer, while there is one.
     pub peer: Option<String>,
@@ -31,13 +38,16 @@ pub struct Source {
 }
 
 /// Where events are published, and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sink {
+    #[schemars(with = "String")]
     pub name: SinkName,
     /// The word of `kind:` in `lariat.yml`.
     pub kind: String,
+    #[schemars(with = "schema::LinkState")]
     pub state: LinkState,
     /// Since when it is in this state.
+    #[schemars(with = "schema::Time")]
     pub since: Timestamp,
     /// `host:port` of the peer, while there is one.
     pub peer: Option<String>,
@@ -53,10 +63,11 @@ pub struct Sink {
 }
 
 /// What routes have for a sink and it has not taken yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Backlog {
     pub events: u64,
     /// When the oldest of them was accepted.
+    #[schemars(with = "Option<schema::Time>")]
     pub oldest: Option<Timestamp>,
 }
 

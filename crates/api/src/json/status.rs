@@ -7,16 +7,19 @@ use model::{
     diagnostic::Diagnostic,
     id::{Revision, WorkerId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Sink, Source};
+use super::{Sink, Source, schema};
 
 /// How the service stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub version: String,
+    #[schemars(with = "schema::Time")]
     pub started: Timestamp,
     /// The rules in force.
+    #[schemars(with = "String")]
     pub revision: Revision,
     /// The git commit of the project, when it is a repository.
     pub commit: Option<String>,
@@ -27,11 +30,13 @@ pub struct Status {
     pub sinks: Vec<Sink>,
     /// What is worth knowing or needs mending, for example a missing
     /// `ansible-playbook`.
+    #[schemars(with = "Vec<schema::Diagnostic>")]
     pub notices: Vec<Diagnostic>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Worker {
+    #[schemars(with = "String")]
     pub id: WorkerId,
     /// How many jobs may run at once.
     pub concurrency: usize,
@@ -39,7 +44,7 @@ pub struct Worker {
     pub running: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreStatus {
     pub kind: String,
     pub schema: u32,
@@ -48,13 +53,14 @@ pub struct StoreStatus {
     /// Jobs by state; absent is 0.
     pub jobs: BTreeMap<String, u64>,
     pub open_dead_letters: u64,
+    #[schemars(with = "Option<schema::Time>")]
     pub oldest_queued: Option<Timestamp>,
     pub accept_commits: u64,
     pub accepted_events: u64,
 }
 
 /// Answer of `/healthz/live` and `/healthz/ready`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Readiness {
     /// `live` or `ready`.
     pub status: String,
