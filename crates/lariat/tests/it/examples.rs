@@ -1,6 +1,6 @@
 //! Every example is a project that works.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 use testkit::{
@@ -26,7 +26,15 @@ async fn every_example_passes_the_check() {
         .expect(0);
         names.push(name);
     }
-    for expected in ["deploy", "hello", "loopabull", "releng"] {
+    for expected in [
+        "cloudevents",
+        "debounce",
+        "deploy",
+        "hello",
+        "loopabull",
+        "releng",
+        "throttle",
+    ] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
     }
 }
@@ -116,6 +124,128 @@ async fn deploy_runs_its_steps_in_order() {
         .await
         .expect(0)
         .says("rolling out web 1.1");
+}
+
+/// The verdicts on an event, by rule.
+async fn verdicts(service: &Service, event: &str) -> BTreeMap<String, (String, String)> {
+    let explained = service.json(&["explain", event]).await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let items = explained["items"].as_array().unwrap().iter();
+    items
+        .map(|it| {
+            (
+                text(&it["rule"]),
+                (text(&it["verdict"]), text(&it["reason"])),
+            )
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn throttle_tells_at_most_two_and_gives_each_ticket_its_time() {
+    let project = example("throttle");
+    let service = Service::start(project.path()).await;
+    let alert = r#"{"host": "db1", "level": "critical", "text": "out of memory"}"#;
+    let topic = "org.example.alert.raised";
+    for id in ["a1", "a2", "a3"] {
+        service
+            .lariat(&["publish", topic, alert, "--id", id, "--wait"])
+            .await
+            .expect(0)
+            .says("to tickets: db1: out of memory");
+    }
+    let second = verdicts(&service, "a2").await;
+    assert_eq!("fired", second["page-somebody"].0);
+    let third = verdicts(&service, "a3").await;
+    let (verdict, reason) = &third["page-somebody"];
+    assert_eq!("suppressed", verdict);
+    let expect = "suppressed by throttle: 2 in 1h for `db1`, the next at ";
+    assert!(reason.starts_with(expect), "{reason}");
+    let (verdict, reason) = &third["restart-host"];
+    assert_eq!("shadow", verdict);
+    assert!(reason.starts_with("would have fired: command "), "{reason}");
+
+    // Another host is counted apart, and a ticket waits for its time.
+    let other = r#"{"host": "db2", "level": "critical", "text": "disk full"}"#;
+    let batch = json!([
+        {"id": "b1", "topic": topic, "body": serde_json::from_str::<Value>(other).unwrap()},
+        {"id": "b2", "topic": topic, "body": serde_json::from_str::<Value>(other).unwrap()},
+    ]);
+    post(&service, &batch).await;
+    let last = verdicts(&service, "b2").await;
+    assert_eq!("fired", last["page-somebody"].0);
+    let (verdict, reason) = &last["open-ticket"];
+    assert_eq!("fired", verdict);
+    assert!(reason.ends_with(" by throttle: 1 in 2s"), "{reason}");
+    service
+        .lariat(&["publish", topic, other, "--id", "b2", "--wait"])
+        .await
+        .expect(0);
+}
+
+async fn post(service: &Service, events: &Value) {
+    let url = format!("{}/api/v1/events", service.url);
+    let answer = client().post(url).json(events).send().await.unwrap();
+    assert_eq!(202, answer.status());
+}
+
+#[tokio::test]
+async fn debounce_builds_the_last_push_and_tests_the_newest_that_waits() {
+    let project = example("debounce");
+    fs_err::write(project.path().join("hold"), "").unwrap();
+    let service = Service::start(project.path()).await;
+    let push = |n: u32| {
+        let body = json!({"repo": "lariat", "commit": format!("c{n}")});
+        json!({"id": format!("p{n}"), "topic": "org.example.git.push", "body": body})
+    };
+    post(&service, &json!([push(1), push(2), push(3)])).await;
+    let reason = &verdicts(&service, "p3").await["build-docs"].1;
+    assert!(
+        reason.contains(" (debounce: 2s); it takes the place of job "),
+        "{reason}"
+    );
+    let reason = &verdicts(&service, "p3").await["run-tests"].1;
+    assert!(
+        reason.starts_with("waiting for key `tests-lariat` held by job "),
+        "{reason}"
+    );
+    fs_err::remove_file(project.path().join("hold")).unwrap();
+    let body = push(3)["body"].to_string();
+    service
+        .lariat(&[
+            "publish",
+            "org.example.git.push",
+            &body,
+            "--id",
+            "p3",
+            "--wait",
+        ])
+        .await
+        .expect(0)
+        .says("built docs of lariat at c3")
+        .says("built tests of lariat at c3");
+    let jobs = service.json(&["jobs", "list"]).await;
+    let mut states: Vec<(String, String, bool)> = Vec::new();
+    for job in jobs["items"].as_array().unwrap() {
+        let text = |key: &str| job[key].as_str().unwrap_or_default().to_owned();
+        let is_superseded = text("reason").starts_with("superseded by job ");
+        assert_eq!(text("state") == "cancelled", is_superseded, "{job:#}");
+        states.push((text("event_id"), text("rule"), !is_superseded));
+    }
+    states.sort_unstable();
+    let expect = [
+        ("p1", "build-docs", false),
+        ("p1", "run-tests", true),
+        ("p2", "build-docs", false),
+        ("p2", "run-tests", false),
+        ("p3", "build-docs", true),
+        ("p3", "run-tests", true),
+    ];
+    let states: Vec<(&str, &str, bool)> = states
+        .iter()
+        .map(|(event, rule, ran)| (event.as_str(), rule.as_str(), *ran))
+        .collect();
+    assert_eq!(expect, states.as_slice());
 }
 
 /// One of the instances that serve a copy of `releng`.
