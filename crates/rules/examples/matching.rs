@@ -122,7 +122,7 @@ fn rule(text: &mut String, shape: &str, number: usize) -> Result<(), Box<dyn Err
     let group = number / MATCHING;
     let (on, when) = match shape {
         "topic" => (format!("org.g{group}.#"), None),
-        "equality" => (
+        "equality" | "templates" => (
             "org.*.build".to_owned(),
             Some(format!("event.body.user == 'u{group}'")),
         ),
@@ -165,6 +165,11 @@ fn rule(text: &mut String, shape: &str, number: usize) -> Result<(), Box<dyn Err
     writeln!(text, "  - name: rule-{number}\n    on: {on}")?;
     if let Some(when) = when {
         writeln!(text, "    when: {when}")?;
+    }
+    if shape == "templates" {
+        text.push_str("    key: \"{{ msg.user }}\"\n    run:\n      playbook: site.yml\n");
+        text.push_str("      vars: {user: \"{{ msg.user }}\", path: \"{{ msg.path | lower }}\"}\n");
+        return Ok(());
     }
     writeln!(text, "    run: {{playbook: site.yml}}")?;
     Ok(())

@@ -28,8 +28,8 @@ pub(crate) struct Entry<'r> {
 #[derive(Debug)]
 pub(crate) struct Index {
     topics: Topics,
-    /// By the state of the topic, ascending.
-    buckets: Vec<(u32, Bucket)>,
+    /// By the state in which a topic ends.
+    buckets: Vec<Option<Bucket>>,
 }
 
 impl Index {
@@ -43,14 +43,14 @@ impl Index {
         }
         members.sort_by_key(|(state, entry)| (*state, entry.number));
         members.dedup_by_key(|(state, entry)| (*state, entry.number));
-        let buckets = members
-            .chunk_by(|left, right| left.0 == right.0)
-            .filter_map(|same| {
-                let (state, _) = *same.first()?;
+        let mut buckets = Vec::new();
+        for same in members.chunk_by(|left, right| left.0 == right.0) {
+            if let Some((state, _)) = same.first() {
+                buckets.resize_with(*state as usize, || None);
                 let members = same.iter().map(|(_, entry)| Member::new(entry)).collect();
-                Some((state, Bucket::new(members)))
-            })
-            .collect();
+                buckets.push(Some(Bucket::new(members)));
+            }
+        }
         Self { topics, buckets }
     }
 
@@ -59,10 +59,7 @@ impl Index {
     pub(crate) fn find(&self, event: &Event) -> Vec<u32> {
         let mut found = Vec::new();
         for state in self.topics.find(&event.topic) {
-            let at = self
-                .buckets
-                .binary_search_by_key(&state, |(state, _)| *state);
-            if let Some((_, bucket)) = at.ok().and_then(|at| self.buckets.get(at)) {
+            if let Some(Some(bucket)) = self.buckets.get(state as usize) {
                 bucket.find(event, &mut found);
             }
         }

@@ -12,6 +12,8 @@
 mod parse;
 mod render;
 
+use std::sync::OnceLock;
+
 use serde_json::Value;
 
 use crate::{
@@ -69,12 +71,14 @@ enum Node {
     },
 }
 
-/// A parsed template.
-#[derive(Debug, Clone, PartialEq)]
+/// A template that was parsed without an error.
+#[derive(Debug, Clone)]
 pub struct Template {
-    nodes: Vec<Node>,
+    text: Box<str>,
+    /// Absent while nobody asks, as the tree of a condition.
+    nodes: OnceLock<Box<[Node]>>,
     /// The text itself when nothing in it is computed.
-    plain: Option<String>,
+    plain: Option<Box<str>>,
 }
 
 impl Template {
@@ -91,7 +95,33 @@ impl Template {
                 | Node::With { .. } => None,
             })
             .collect();
-        Ok(Self { nodes, plain })
+        Ok(Self {
+            text: text.into(),
+            nodes: OnceLock::from(nodes.into_boxed_slice()),
+            plain: plain.map(String::into_boxed_str),
+        })
+    }
+
+    /// The same without its tree, which comes again with the first question.
+    #[must_use]
+    pub(crate) fn folded(self) -> Self {
+        Self {
+            nodes: OnceLock::new(),
+            ..self
+        }
+    }
+
+    fn nodes(&self) -> &[Node] {
+        self.nodes.get_or_init(|| {
+            let nodes = parse::nodes(&self.text);
+            let nodes = nodes.expect("a text that was parsed once can be parsed again");
+            nodes.into_boxed_slice()
+        })
+    }
+
+    /// The template as it is written.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The text itself when nothing in it is computed.
@@ -102,21 +132,21 @@ impl Template {
     /// A template that is exactly one `{{ … }}` keeps the type of its value;
     /// every other one gives text.
     pub fn render(&self, scope: &Scope<'_>) -> Result<Value, TemplateError> {
-        match self.nodes.as_slice() {
+        match self.nodes() {
             [Node::Emit(expr)] => render::value(expr, *scope),
             nodes => render::text(nodes, *scope).map(Value::String),
         }
     }
 
     pub fn render_text(&self, scope: &Scope<'_>) -> Result<String, TemplateError> {
-        render::text(&self.nodes, *scope)
+        render::text(self.nodes(), *scope)
     }
 
     /// Whether what is rendered can contain, or be chosen by, what came from
     /// outside: `event`, `msg` or `result`.
     pub fn uses_event(&self) -> bool {
         let mut exprs = Vec::new();
-        collect(&self.nodes, &mut exprs);
+        collect(self.nodes(), &mut exprs);
         exprs
             .into_iter()
             .any(|expr| expr.uses(&|name| matches!(name, Name::Event | Name::Msg | Name::Result)))
@@ -125,12 +155,19 @@ impl Template {
     /// The names used, such as `event.body.release`, each once.
     pub fn paths(&self) -> Vec<String> {
         let mut exprs = Vec::new();
-        collect(&self.nodes, &mut exprs);
+        collect(self.nodes(), &mut exprs);
         let mut paths = Vec::new();
         for expr in exprs {
             expr.collect_paths(&mut paths);
         }
         paths
+    }
+}
+
+/// Templates are the same when they mean the same.
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.nodes() == other.nodes()
     }
 }
 

@@ -32,7 +32,6 @@ pub(crate) struct Renderer<'a> {
 pub(crate) enum Field {
     Static(String),
     Rendered {
-        text: String,
         template: Box<Template>,
         needs_job: bool,
     },
@@ -53,8 +52,7 @@ impl Field {
                 Some(fixed) => Self::Static(fixed.to_owned()),
                 None => Self::Rendered {
                     needs_job: template.paths().iter().any(|path| is_of_job(path)),
-                    text: text.to_owned(),
-                    template: Box::new(template),
+                    template: Box::new(template.folded()),
                 },
             }),
             Err(error) => {
@@ -78,7 +76,8 @@ impl Field {
     /// As the rule writes it.
     pub(crate) fn source(&self) -> &str {
         match self {
-            Self::Static(text) | Self::Rendered { text, .. } => text,
+            Self::Static(text) => text,
+            Self::Rendered { template, .. } => template.text(),
         }
     }
 
@@ -97,7 +96,6 @@ impl Field {
             Self::Rendered {
                 template,
                 needs_job,
-                ..
             } => {
                 if *needs_job && renderer.is_rehearsal {
                     return Err(NoCall::Later);
