@@ -37,8 +37,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
 /// `a.work` works for so long; `a.once` too, and may not be repeated;
-/// `a.flaky` fails once; `a.keyed` goes one by one; `a.plain` and what else
-/// there is match nothing.
+/// `a.flaky` fails once; `a.keyed` goes one by one; `a.calm` waits until
+/// it is quiet; `a.plain` and what else there is match nothing.
 pub(crate) const RULES: &str = r#"
 rules:
   - name: works
@@ -59,6 +59,12 @@ rules:
   - name: keyed
     on: a.keyed
     key: "{{ event.body.key }}"
+    run:
+      - command: [work, "{{ event.body.ms }}"]
+    on_lost: retry
+  - name: calm
+    on: a.calm
+    debounce: 30s
     run:
       - command: [work, "{{ event.body.ms }}"]
     on_lost: retry

@@ -20,6 +20,7 @@ mod retry;
 mod route;
 mod shutdown;
 mod source;
+mod storms;
 mod sweep;
 mod trouble;
 mod world;

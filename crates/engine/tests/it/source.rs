@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use model::{
     fault::FaultPoint,
-    job::JobState::{self, Failed, Held, Retrying, Running, Succeeded},
+    job::JobState::{self, Cancelled, Delayed, Failed, Held, Retrying, Running, Succeeded},
     ports::DeadKind,
 };
 use testkit::FaultPlan;
@@ -204,6 +204,22 @@ async fn a_delivery_whose_job_waits_for_a_retry_is_parked() {
         })
         .await;
     assert_eq!(2, fleet.runs_of("e1").len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_whose_job_is_delayed_is_parked_and_one_that_gives_way_is_done() {
+    let mut fleet = Fleet::start(1, Options::done()).await;
+    fleet.publish("e1", "a.calm", 1000);
+    fleet.publish("e2", "a.calm", 1000);
+    fleet.until_acked(2).await;
+    assert_eq!(vec![Cancelled, Delayed], fleet.states(0).await);
+    fleet.restart(0).await;
+    fleet
+        .wait("the last of them is finished here", async || {
+            fleet.states(0).await == [Cancelled, Succeeded]
+        })
+        .await;
+    assert_eq!(0, fleet.runs_of("e1").len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,15 +32,29 @@ rules:
       - command: [flaky, "1"]
     retry: {attempts: 3, delay: 30s}
     on_lost: retry
+  - name: calm
+    on: a.other
+    debounce: 5s
+    run:
+      - command: [work, "100"]
+    on_lost: retry
+  - name: slow
+    on: a.slow
+    throttle: {limit: 1, per: 20s, then: queue}
+    run:
+      - command: [work, "100"]
+    on_lost: retry
 "#;
 
-const EVENTS: [(&str, &str, &str); 6] = [
+const EVENTS: [(&str, &str, &str); 8] = [
     ("e1", "a.keyed", "k"),
     ("e2", "a.keyed", "k"),
     ("e3", "a.flaky", ""),
     ("e4", "a.keyed", "l"),
     ("e5", "a.other", ""),
     ("e6", "a.flaky", ""),
+    ("e7", "a.slow", ""),
+    ("e8", "a.slow", ""),
 ];
 
 /// Publishes each event until it is accepted, as a careful client does, and
@@ -107,8 +121,8 @@ async fn dies_at(point: FaultPoint, nth: u64) -> bool {
 async fn assert_consistent(engine: &TestEngine, at: &str) {
     let jobs = engine.jobs().await;
     let state = engine.state();
-    // Three keyed events and two flaky ones fire two rules, one fires one.
-    assert_eq!(11, jobs.len(), "{at}: lost or doubled\n{state}");
+    // Every event fires two rules.
+    assert_eq!(16, jobs.len(), "{at}: lost or doubled\n{state}");
     for job in &jobs {
         assert_eq!(JobState::Succeeded, job.state, "{at}\n{state}");
     }
