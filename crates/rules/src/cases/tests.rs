@@ -19,6 +19,19 @@ rules:
   - name: named-like-the-topic
     on: org.example.named.*
     run: {playbook: "{{ event.topic }}.yml", missing: skip}
+  - name: tell
+    on: lariat.job.*
+    when: event.source == "lariat" and event.severity == "error" and event.headers.a == 1
+    run: {playbook: site.yml}
+  - name: shade
+    on: org.example.shade
+    key: k
+    mode: shadow
+    run: {playbook: site.yml}
+  - name: nothing
+    on: org.example.shade
+    mode: off
+    run: {playbook: site.yml}
 "#;
 
 fn rules() -> RuleSet {
@@ -121,6 +134,20 @@ fn what_is_as_expected_is_no_surprise() {
     );
     let broken = "- event: {topic: org.example.compose.x, body: {status: FINISHED}}\n";
     surprises(&format!("{broken}  fires: []\n  error: [sync]"), &[]);
+    // Events of the engine, and rules that are not live.
+    surprises(
+        "- event: {topic: lariat.job.failed, source: lariat, severity: error, headers: {a: 1}}
+  fires: tell",
+        &[],
+    );
+    surprises(
+        "- {event: {topic: org.example.shade}, fires: {rule: shade, key: k}}",
+        &[],
+    );
+    surprises(
+        "- {event: {topic: org.example.shade}, fires: [shade, nothing]}",
+        &["nothing: fired, got no_match"],
+    );
 }
 
 #[test]

@@ -94,3 +94,6 @@ impl Ours {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
