@@ -46,7 +46,7 @@ impl Fields {
     }
 }
 
-/// Checks every field and notes all that is wrong.
+/// Checks every field of an event from outside and notes all that is wrong.
 pub(super) fn read(value: Value, problems: &mut Problems) -> ControlFlow<(), Fields> {
     read_with(value, read_topic, problems)
 }
