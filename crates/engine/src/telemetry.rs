@@ -9,7 +9,7 @@ use model::{
     event::Event,
     id::{EventId, JobId, LeaseId, Revision, RuleName},
     job::{NextState, Outcome, StepKind},
-    ports::{Accepted, Judged, Pruned, Recovered, StoreError},
+    ports::{Accepted, DeadKind, Judged, Pruned, Recovered, StoreError},
     verdict::{Firing, Verdict},
 };
 use tracing::{debug, error, info, warn};
@@ -129,8 +129,11 @@ impl EventsAccepted<'_> {
         meter.committed(self.took);
         let mut sources: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for (offered, accepted) in self.offered.iter().zip(self.accepted) {
-            let (events, duplicates) = sources.entry(&offered.event.source).or_default();
-            if accepted.duplicate {
+            let source = &offered.event.source;
+            let (events, duplicates) = sources.entry(source).or_default();
+            if accepted.conflict {
+                meter.refused(source, DeadKind::IdConflict.as_str());
+            } else if accepted.duplicate {
                 *duplicates += 1;
             } else {
                 *events += 1;

@@ -39,7 +39,17 @@ async fn attempts_verdicts_and_ends_are_counted() {
     let engine = TestEngine::start(RULES).await;
     engine.publish("e1", "a.flaky", json!({})).await;
     engine.until_idle().await;
+    engine.publish("e1", "a.flaky", json!({})).await;
+    engine.publish("e1", "a.other", json!({})).await;
     let text = engine.engine.metrics().await;
+    is(&text, r#"lariat_events_accepted_total{source="api"}"#, 1.0);
+    is(&text, r#"lariat_events_duplicate_total{source="api"}"#, 1.0);
+    is(
+        &text,
+        r#"lariat_intake_refused_total{source="api",reason="id_conflict"}"#,
+        1.0,
+    );
+    is(&text, r#"lariat_verdicts_total{verdict="duplicate"}"#, 1.0);
     is(
         &text,
         r#"lariat_attempts_total{rule="flaky",outcome="failed"}"#,
@@ -59,7 +69,7 @@ async fn attempts_verdicts_and_ends_are_counted() {
     is(&text, r#"lariat_verdicts_total{verdict="fired"}"#, 1.0);
     is(&text, r#"lariat_verdicts_total{verdict="error"}"#, 1.0);
     is(&text, "lariat_job_start_seconds_count", 1.0);
-    is(&text, "lariat_dead_letters_open", 1.0);
+    is(&text, "lariat_dead_letters_open", 2.0);
 }
 
 #[tokio::test(start_paused = true)]
