@@ -55,7 +55,7 @@ fn rules(runs: &Path) -> String {
         "rules:\n\
          \x20 - {{name: plain, on: sweep.plain, on_lost: retry, retry: {{delay: 100ms}}, run: {short}}}\n\
          \x20 - {{name: keyed, on: sweep.keyed, key: \"{{{{ msg.key }}}}\", on_lost: retry, retry: {{delay: 100ms}}, run: {short}}}\n\
-         \x20 - {{name: steps, on: sweep.steps, on_lost: retry, retry: {{delay: 100ms}}, run: [{short}, {short}]}}\n\
+         \x20 - {{name: steps, on: sweep.steps, throttle: {{limit: 20, per: 1s, then: queue}}, on_lost: retry, retry: {{delay: 100ms}}, run: [{short}, {short}]}}\n\
          \x20 - {{name: slow, on: sweep.slow, on_lost: retry, retry: {{delay: 100ms}}, run: {slow}}}\n\
          \x20 - {{name: long, on: sweep.long, on_lost: retry, retry: {{delay: 100ms}}, run: {long}}}\n"
     )
