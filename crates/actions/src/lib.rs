@@ -6,7 +6,9 @@
 //! decided here; when and how often is the engine's.
 
 mod ansible;
+mod asked;
 mod command;
+mod http;
 mod place;
 pub mod process;
 mod publish;
@@ -17,6 +19,7 @@ mod step;
 pub use crate::{
     ansible::PlaybookAction,
     command::CommandAction,
+    http::HttpAction,
     process::guard,
     publish::PublishAction,
     run_dir::sweep,

@@ -7,12 +7,12 @@
 //! its cause, and after so many hops there are no more: a rule that is fed by
 //! what it publishes ends, also when a broker lies between.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use model::{
-    action::{PublishCall, StepCall, StepContext, StepControl, StepReport, Stop},
-    clock::{BootTime, Clock, Timestamp},
+    action::{PublishCall, StepCall, StepContext, StepControl, StepReport},
+    clock::{Clock, Timestamp},
     diagnostic::Diagnostic,
     event::{Cause, Event, EventDraft, Origin, TooManyHops},
     id::{EventId, SinkName},
@@ -27,12 +27,9 @@ use model::{
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::timeout;
 
-use crate::step;
+use crate::{asked::asked_to_end, step};
 
 /// What events of the engine name as their source and as the way they came.
 const SOURCE: &str = "lariat";
@@ -85,8 +82,7 @@ impl PublishAction {
         };
         tokio::select! {
             biased;
-            outcome = stopped(&mut control.stop) => outcome,
-            outcome = expired(&mut control.deadline, self.clock.as_ref()) => outcome,
+            outcome = asked_to_end(control, self.clock.as_ref()) => outcome,
             outcome = publishing => outcome,
         }
     }
@@ -188,37 +184,6 @@ fn uuid_of(context: &StepContext) -> uuid::Uuid {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
-}
-
-/// Ends when somebody asks the step to.
-async fn stopped(stop: &mut watch::Receiver<Option<Stop>>) -> Outcome {
-    let asked = match stop.wait_for(Option::is_some).await {
-        Ok(asked) => asked.clone(),
-        Err(_) => None,
-    };
-    match asked {
-        Some(Stop::Cancel(by)) => Outcome::Cancelled { by },
-        Some(Stop::LeaseLost) => failed("ended: the lease of the job was lost".to_owned()),
-        // Nobody is left who could ask.
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends when the deadline has passed without being moved on.
-async fn expired(deadline: &mut watch::Receiver<BootTime>, clock: &dyn Clock) -> Outcome {
-    let mut is_open = true;
-    loop {
-        let at = deadline.borrow_and_update().clone();
-        let now = clock.boot();
-        if at.has_passed(&now) {
-            return failed("ended: the lease of the job was not renewed in time".to_owned());
-        }
-        let left = Duration::from_millis(at.millis.abs_diff(now.millis));
-        tokio::select! {
-            changed = deadline.changed(), if is_open => is_open = changed.is_ok(),
-            () = sleep(left) => {}
-        }
-    }
 }
 
 fn failed(summary: String) -> Outcome {

@@ -3,7 +3,9 @@
 
 use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
-use actions::{ActionSettings, CommandAction, DEFAULT_PATH, PlaybookAction, PublishAction};
+use actions::{
+    ActionSettings, CommandAction, DEFAULT_PATH, HttpAction, PlaybookAction, PublishAction,
+};
 use bus::amqp::{AmqpSink, AmqpSource};
 use engine::EngineParts;
 use model::{
@@ -151,7 +153,11 @@ pub(crate) fn actions(
     vec![
         Arc::new(PlaybookAction::new(settings.clone())),
         Arc::new(CommandAction::new(settings)),
-        Arc::new(PublishAction::new(sinks.collect(), place.clock)),
+        Arc::new(PublishAction::new(
+            sinks.collect(),
+            Arc::clone(&place.clock),
+        )),
+        Arc::new(HttpAction::new(place.clock)),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What a worker hands to an action: a step whose templates are rendered, and
 //! the means to steer it while it runs.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ pub enum StepCall {
     Playbook(PlaybookCall),
     Command(CommandCall),
     Publish(PublishCall),
+    Http(HttpCall),
 }
 
 impl StepCall {
@@ -30,6 +31,7 @@ impl StepCall {
             Self::Playbook(_) => StepKind::Playbook,
             Self::Command(_) => StepKind::Command,
             Self::Publish(_) => StepKind::Publish,
+            Self::Http(_) => StepKind::Http,
         }
     }
 }
@@ -79,6 +81,54 @@ pub struct PublishCall {
     pub severity: Severity,
     pub headers: Object,
     pub body: Value,
+}
+
+/// A request. Header names are tokens and none of those that frame a request;
+/// values have no control characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCall {
+    pub method: &'static str,
+    pub url: HttpUrl,
+    pub headers: Vec<(String, HttpText)>,
+    pub body: HttpBody,
+    /// The statuses that are a success.
+    pub expect: Vec<RangeInclusive<u16>>,
+    /// How many redirects are followed.
+    pub follow_redirects: u8,
+    /// Certificates of authorities that are trusted beside the machine's, as a
+    /// path in the project.
+    pub ca: Option<String>,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpUrl {
+    /// The host is the rule's own text: any address will do.
+    Fixed(String),
+    /// What an event says is part of the host: it must not lead to an address
+    /// that only this network can reach.
+    Computed(String),
+    /// In this file, and never shown.
+    Secret(PathBuf),
+}
+
+/// A text of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpText {
+    Plain(String),
+    /// What this file says, behind a prefix such as `Bearer `; never shown.
+    Secret {
+        prefix: String,
+        file: PathBuf,
+    },
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpBody {
+    Empty,
+    Json(Value),
+    Form(Vec<(String, String)>),
 }
 
 /// What a step is told about itself.

@@ -139,26 +139,29 @@ pub enum StepKind {
     Playbook,
     Command,
     Publish,
+    Http,
 }
 
 impl StepKind {
-    pub const ALL: [Self; 3] = [Self::Playbook, Self::Command, Self::Publish];
+    pub const ALL: [Self; 4] = [Self::Playbook, Self::Command, Self::Publish, Self::Http];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Playbook => "playbook",
             Self::Command => "command",
             Self::Publish => "publish",
+            Self::Http => "http",
         }
     }
 
     /// What happens to a job interrupted in such a step when the rule does not
     /// say: a playbook can be run again, Ansible's own convention, and an event
-    /// is published again under the same id.
+    /// is published again under the same id. What a request did before its
+    /// answer was lost is not known.
     pub fn default_on_lost(self) -> OnLost {
         match self {
             Self::Playbook | Self::Publish => OnLost::Retry,
-            Self::Command => OnLost::Hold,
+            Self::Command | Self::Http => OnLost::Hold,
         }
     }
 }

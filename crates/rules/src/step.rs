@@ -7,6 +7,7 @@
 
 mod command;
 mod field;
+mod http;
 mod playbook;
 mod publish;
 mod read;
@@ -111,6 +112,7 @@ pub(crate) enum Body {
     Playbook(Box<playbook::Playbook>),
     Command(Box<command::Command>),
     Publish(Box<publish::Publish>),
+    Http(Box<http::Http>),
 }
 
 impl Step {
@@ -119,6 +121,7 @@ impl Step {
             Body::Playbook(_) => StepKind::Playbook,
             Body::Command(_) => StepKind::Command,
             Body::Publish(_) => StepKind::Publish,
+            Body::Http(_) => StepKind::Http,
         }
     }
 
@@ -129,6 +132,7 @@ impl Step {
             Body::Playbook(playbook) => playbook.what(),
             Body::Command(command) => command.what(),
             Body::Publish(publish) => publish.what(),
+            Body::Http(http) => http.what(),
         }
     }
 
@@ -147,7 +151,7 @@ impl Step {
     pub(crate) fn rehearse_vars(&self, renderer: &Renderer<'_>) -> Vec<(String, Rehearsed)> {
         match &self.body {
             Body::Playbook(playbook) => playbook.rehearse_vars(renderer),
-            Body::Command(_) | Body::Publish(_) => Vec::new(),
+            Body::Command(_) | Body::Publish(_) | Body::Http(_) => Vec::new(),
         }
     }
 
@@ -160,6 +164,7 @@ impl Step {
             Body::Playbook(playbook) => playbook.render(renderer, listing),
             Body::Command(command) => command.render(renderer, listing),
             Body::Publish(publish) => publish.render(renderer),
+            Body::Http(http) => http.render(renderer, listing),
         }
     }
 }

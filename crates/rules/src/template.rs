@@ -43,6 +43,9 @@ impl From<TemplateError> for RenderError {
     }
 }
 
+/// How a computed value is written behind a text.
+pub(crate) type Write = fn(before: &str, value: &str) -> String;
+
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
@@ -134,12 +137,22 @@ impl Template {
     pub fn render(&self, scope: &Scope<'_>) -> Result<Value, TemplateError> {
         match self.nodes() {
             [Node::Emit(expr)] => render::value(expr, *scope),
-            nodes => render::text(nodes, *scope).map(Value::String),
+            nodes => render::text(nodes, *scope, None).map(Value::String),
         }
     }
 
     pub fn render_text(&self, scope: &Scope<'_>) -> Result<String, TemplateError> {
-        render::text(self.nodes(), *scope)
+        render::text(self.nodes(), *scope, None)
+    }
+
+    /// As text, in which each computed value is written as `write` says of
+    /// what stands before it and of the value.
+    pub(crate) fn render_written(
+        &self,
+        scope: &Scope<'_>,
+        write: Write,
+    ) -> Result<String, TemplateError> {
+        render::text(self.nodes(), *scope, Some(write))
     }
 
     /// Whether what is rendered can contain, or be chosen by, what came from

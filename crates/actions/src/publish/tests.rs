@@ -1,7 +1,8 @@
-use std::{future::pending, sync::Mutex};
+use std::{future::pending, sync::Mutex, time::Duration};
 
 use model::{
-    clock::Timestamp,
+    action::Stop,
+    clock::{BootTime, Timestamp},
     event::Severity,
     id::{JobId, Principal},
     job::Exit,
@@ -11,7 +12,7 @@ use model::{
 };
 use serde_json::json;
 use testkit::{clock::TestClock, corpus::VALUES};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::*;
 

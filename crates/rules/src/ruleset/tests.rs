@@ -1,6 +1,7 @@
 //! Whole rule files, through the door that everyone else uses.
 
 mod check;
+mod http;
 mod judge;
 mod prepare;
 mod storms;

@@ -139,6 +139,15 @@ fn the_schema_of_rules_has_the_keys_of_the_reader() {
             "/$defs/publish",
             "rules: [{name: a, on: a, run: {publish: {sink: a, topic: a, %}}}]".to_owned(),
         ),
+        ("/$defs/httpStep", step("http: {url: 'http://a/'}")),
+        (
+            "/$defs/http",
+            "rules: [{name: a, on: a, run: {http: {url: 'http://a/', %}}}]".to_owned(),
+        ),
+        (
+            "/$defs/secret",
+            "rules: [{name: a, on: a, run: {http: {url: {file: /a, %}}}}]".to_owned(),
+        ),
     ];
     let mut documents = vec![
         ("", "{rules: [], %}"),
@@ -182,6 +191,7 @@ fn the_manual_has_the_keys_of_the_schema() {
         ("### `playbook`", "/$defs/playbookStep"),
         ("### `command`", "/$defs/commandStep"),
         ("### `publish`", "/$defs/publish"),
+        ("### `http`", "/$defs/http"),
     ] {
         let (_, text) = manual
             .split_once(&format!("\n{section}\n"))

@@ -12,7 +12,7 @@ use super::NoCall;
 use crate::{
     code::Code,
     expr::Scope,
-    template::{Template, TemplateError},
+    template::{Template, TemplateError, Write},
     yaml::{Data, Node, Reader},
 };
 
@@ -105,6 +105,24 @@ impl Field {
         };
         refuse_nul(&text)?;
         Ok(text)
+    }
+
+    /// As text, with what is computed written by `write`.
+    pub(crate) fn written<'f>(
+        &'f self,
+        renderer: &Renderer<'_>,
+        write: Write,
+    ) -> Result<Cow<'f, str>, NoCall> {
+        match self {
+            Self::Static(text) => Ok(Cow::Borrowed(text.as_str())),
+            Self::Rendered {
+                needs_job: true, ..
+            } if renderer.is_rehearsal => Err(NoCall::Later),
+            Self::Rendered { template, .. } => template
+                .render_written(&renderer.scope, write)
+                .map(Cow::Owned)
+                .map_err(bad),
+        }
     }
 
     /// As one word, or as many as the list that it renders to has. Words that

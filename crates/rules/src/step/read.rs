@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use model::{job::StepKind, suggest::nearest};
 
-use super::{Body, Field, NoCall, Step, command::Command, playbook::Playbook, publish::Publish};
+use super::{
+    Body, Field, NoCall, Step, command::Command, http::Http, playbook::Playbook, publish::Publish,
+};
 use crate::{
     code::Code,
     listing::{Listing, check_name},
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// Kinds of steps that a later version has.
-const LATER: [&str; 5] = ["http", "celery", "notify", "account", "warm"];
+const LATER: [&str; 4] = ["celery", "notify", "account", "warm"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -66,6 +68,7 @@ pub(crate) fn read_step(reader: &mut Reader<'_>, node: &Node, listing: &Listing)
         StepKind::Publish => {
             Publish::read(reader, node, listing).map(|body| Body::Publish(Box::new(body)))
         }
+        StepKind::Http => Http::read(reader, node, listing).map(|body| Body::Http(Box::new(body))),
     };
     keys.finish(reader, &LATER);
     Some(Step {
@@ -80,7 +83,7 @@ pub(crate) fn read_step(reader: &mut Reader<'_>, node: &Node, listing: &Listing)
 fn usual_timeout(kind: StepKind) -> Duration {
     match kind {
         StepKind::Playbook | StepKind::Command => HOUR,
-        StepKind::Publish => MINUTE,
+        StepKind::Publish | StepKind::Http => MINUTE,
     }
 }
 

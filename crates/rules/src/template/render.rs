@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Node, TemplateError};
+use super::{Node, TemplateError, Write};
 use crate::{
     expr::{Machine, Scope, tree::Expr},
     filters::items,
@@ -32,9 +32,14 @@ pub(super) fn value<'a>(expr: &'a Expr, scope: Scope<'a>) -> Result<Value, Templ
 }
 
 /// All pieces, as text.
-pub(super) fn text<'a>(nodes: &'a [Node], scope: Scope<'a>) -> Result<String, TemplateError> {
+pub(super) fn text<'a>(
+    nodes: &'a [Node],
+    scope: Scope<'a>,
+    write: Option<Write>,
+) -> Result<String, TemplateError> {
     let mut writer = Writer {
         machine: machine(scope),
+        write,
         out: String::new(),
     };
     writer.nodes(nodes)?;
@@ -65,6 +70,7 @@ fn explain(expr: &Expr, error: &Trouble) -> TemplateError {
 
 struct Writer<'a> {
     machine: Machine<'a>,
+    write: Option<Write>,
     out: String,
 }
 
@@ -99,7 +105,13 @@ impl<'a> Writer<'a> {
                 let text = value
                     .to_text(&self.machine.budget)
                     .map_err(|error| explain(expr, &error))?;
-                self.push(&text)
+                match self.write {
+                    Some(write) => {
+                        let text = write(&self.out, &text);
+                        self.push(&text)
+                    }
+                    None => self.push(&text),
+                }
             }
             Node::If { test, yes, no } => {
                 let holds = defined(&self.machine, test)?.truthy() == Some(true);

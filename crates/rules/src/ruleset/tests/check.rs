@@ -119,7 +119,6 @@ fn what_a_later_version_has_is_named() {
         "account: x\napproval: {}\nrun: {playbook: site.yml}",
         "4:5 later-version, 5:5 later-version",
     );
-    check("run: {http: {url: x}}", "4:11 later-version");
     check(
         "run: [{celery: {}}, {notify: x}]",
         "4:12 later-version, 4:26 later-version",

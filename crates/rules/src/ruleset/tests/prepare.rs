@@ -15,7 +15,7 @@ use super::{event, rule, rules};
 use crate::{Prepared, StepScope};
 
 #[track_caller]
-fn prepare(run: &str, body: &str) -> Result<Prepared, String> {
+pub(super) fn prepare(run: &str, body: &str) -> Result<Prepared, String> {
     let rules = rules(&rule(&format!("run: {run}")));
     let event = event("org.example.hello", body);
     let job: JobId = "0192-ab".parse().unwrap();
@@ -35,7 +35,7 @@ fn prepare(run: &str, body: &str) -> Result<Prepared, String> {
 }
 
 #[track_caller]
-fn call(run: &str, body: &str) -> StepCall {
+pub(super) fn call(run: &str, body: &str) -> StepCall {
     match prepare(run, body) {
         Ok(Prepared::Run { call, .. }) => call,
         other => panic!("{other:?}"),

@@ -1,0 +1,130 @@
+//! The address of a request.
+//!
+//! What is computed behind the host is one piece of the path or the query,
+//! whatever is in it: `/`, `?` and `#` are encoded, and no piece is `..`.
+
+use model::action::HttpUrl;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::super::{Field, NoCall, Renderer};
+use crate::{
+    code::Code,
+    yaml::{Node, Reader, shorten},
+};
+
+/// Bytes of an address, at most.
+const LONGEST: usize = 8 * 1024;
+
+/// RFC 3986, section 2.3: these mean nothing but themselves.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+#[derive(Debug)]
+pub(super) struct Url {
+    field: Field,
+    is_host_fixed: bool,
+}
+
+impl Url {
+    pub(super) fn source(&self) -> &str {
+        self.field.source()
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
+        let field = Field::read(reader, node)?;
+        let url = Self {
+            is_host_fixed: is_host_fixed(&field),
+            field,
+        };
+        if let Some(text) = url.field.fixed()
+            && let Err(why) = check(text)
+        {
+            reader.error(
+                Code::BadValue,
+                node.span,
+                format!("`{}` is no address for a request: {why}", shorten(text)),
+                None,
+            );
+            return None;
+        }
+        Some(url)
+    }
+
+    pub(super) fn render(&self, renderer: &Renderer<'_>) -> Result<HttpUrl, NoCall> {
+        let text = self.field.written(renderer, write)?;
+        let is_computed = self.field.fixed().is_none();
+        let refused = |why: &str| NoCall::Bad(format!("{:?} is refused: {why}", shorten(&text)));
+        check(&text).map_err(|why| refused(&why))?;
+        if is_computed && has_dots(&text) {
+            return Err(refused("a part of its path is `.` or `..`"));
+        }
+        let text = text.into_owned();
+        Ok(if self.is_host_fixed {
+            HttpUrl::Fixed(text)
+        } else {
+            HttpUrl::Computed(text)
+        })
+    }
+}
+
+/// Whether the rule itself says where requests go.
+fn is_host_fixed(field: &Field) -> bool {
+    if field.fixed().is_some() {
+        return true;
+    }
+    let source = field.source();
+    let begin = ["{{", "{%", "{#"]
+        .iter()
+        .filter_map(|open| source.find(open))
+        .min();
+    begin
+        .and_then(|begin| source.get(..begin))
+        .is_some_and(is_behind_host)
+}
+
+/// Whether the host has ended before the end of the text.
+fn is_behind_host(text: &str) -> bool {
+    text.split_once("://")
+        .is_some_and(|(_, rest)| rest.contains(['/', '?', '#']))
+}
+
+/// A value that is computed behind the host is encoded.
+fn write(before: &str, value: &str) -> String {
+    if is_behind_host(before) {
+        utf8_percent_encode(value, ENCODED).to_string()
+    } else {
+        value.to_owned()
+    }
+}
+
+fn check(text: &str) -> Result<(), String> {
+    if text.len() > LONGEST {
+        return Err(format!("it is longer than {LONGEST} bytes"));
+    }
+    if text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
+        return Err("it has white space, a control character or a backslash".to_owned());
+    }
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("only http and https are spoken".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a user or password does not belong into it; send a header".to_owned());
+    }
+    match url.host() {
+        Some(_) => Ok(()),
+        None => Err("it has no host".to_owned()),
+    }
+}
+
+/// Whether a part of the path leads elsewhere, in any spelling.
+fn has_dots(text: &str) -> bool {
+    let path = text.split(['?', '#']).next().unwrap_or(text);
+    path.split('/').any(|part| {
+        let part = part.to_ascii_lowercase().replace("%2e", ".");
+        part == "." || part == ".."
+    })
+}
