@@ -26,6 +26,8 @@ use model::{
 };
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
+use crate::gate::Caller;
+
 /// Between two notes.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -115,6 +117,18 @@ impl Access {
                 let at = token.revoked.as_ref().map_or(now, |(at, _)| *at);
                 Err(Refused::Revoked { name, at })
             }
+        }
+    }
+
+    /// Whether who was let in would be again: an answer may last longer than
+    /// the token that it was given to.
+    pub(crate) fn still_admits(&self, caller: &Caller, now: Timestamp) -> bool {
+        let known = self.known();
+        match caller {
+            Caller::Anyone => known.is_empty(),
+            Caller::Known(token) => known
+                .get(&token.id)
+                .is_some_and(|kept| kept.token.standing(now) == Standing::Live),
         }
     }
 

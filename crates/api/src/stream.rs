@@ -22,6 +22,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    app::App,
+    gate::Caller,
     problem::{Answer, Problem, ProblemCode},
     query::Params,
     settings::ApiSettings,
@@ -86,12 +88,13 @@ impl Streams {
         })
     }
 
-    fn answer<S: Source>(&self, source: S, place: OwnedSemaphorePermit) -> Response {
+    fn answer<S: Source>(&self, source: S, guest: Guest, place: OwnedSemaphorePermit) -> Response {
         let retry = RETRY.as_millis();
         let first = format!("retry: {retry}\nid: {}\n\n", source.place());
         let stream = Stream {
             said: source.place(),
             source,
+            guest,
             waiting: VecDeque::from([Bytes::from(first)]),
             rest: Bytes::new(),
             given: None,
@@ -119,6 +122,18 @@ impl Streams {
     }
 }
 
+/// Who listens.
+pub(crate) struct Guest {
+    app: Arc<App>,
+    caller: Caller,
+}
+
+impl Guest {
+    fn is_admitted(&self) -> bool {
+        self.app.access.still_admits(&self.caller, self.app.now())
+    }
+}
+
 /// Where messages come from.
 pub(crate) trait Source: Send + 'static {
     /// Waits for messages and appends them; `Break` after the last. Nothing is
@@ -135,6 +150,7 @@ pub(crate) trait Source: Send + 'static {
 /// One stream, on its way through one connection.
 struct Stream<S> {
     source: S,
+    guest: Guest,
     waiting: VecDeque<Bytes>,
     /// What is left of a message.
     rest: Bytes,
@@ -175,11 +191,22 @@ impl<S: Source> Stream<S> {
             if self.is_over {
                 return None;
             }
+            if !self.guest.is_admitted() {
+                self.drop_client(&Dropped {
+                    reason: DropReason::Token,
+                    detail: "the token that it was opened with lets nobody in any more".to_owned(),
+                });
+                continue;
+            }
             let ending = self.ending.clone();
             let next = timeout(alive, self.source.next(&mut self.waiting));
             match ending.run_until_cancelled(next).await {
                 None => self.drop_client(&Dropped::draining()),
                 Some(Ok(ControlFlow::Break(()))) => self.is_over = true,
+                // It may be long since the client was looked at.
+                Some(Ok(ControlFlow::Continue(()))) if !self.guest.is_admitted() => {
+                    self.waiting.clear();
+                }
                 Some(Ok(ControlFlow::Continue(()))) => self.said.clear(),
                 Some(Err(_quiet)) => self.rest = self.sign_of_life(),
             }
@@ -224,6 +251,9 @@ enum DropReason {
     Store,
     /// What the stream is about is not there any more.
     Gone,
+    /// The client's token was revoked or has expired, or tokens are asked for
+    /// now and it has none.
+    Token,
 }
 
 impl Dropped {

@@ -1,6 +1,6 @@
 //! `GET /api/v1/events/stream`: events as they are committed.
 
-use std::{collections::VecDeque, ops::ControlFlow};
+use std::{collections::VecDeque, ops::ControlFlow, sync::Arc};
 
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
@@ -13,9 +13,10 @@ use model::{
 use rules::expr::{Condition, ExprError};
 use serde::Serialize;
 
-use super::{DropReason, Dropped, LAST_EVENT_ID, Source, last_event_id, message};
+use super::{DropReason, Dropped, Guest, LAST_EVENT_ID, Source, last_event_id, message};
 use crate::{
     app::Shared,
+    gate::Caller,
     json,
     problem::{Answer, Problem, ProblemCode},
     query::Params,
@@ -25,7 +26,7 @@ use crate::{
 const MAX_CONDITION: usize = 2_000;
 const MAX_TOPICS: usize = 100;
 
-pub(crate) async fn listen(app: Shared, uri: Uri, headers: HeaderMap) -> Answer {
+pub(crate) async fn listen(app: Shared, caller: Caller, uri: Uri, headers: HeaderMap) -> Answer {
     let known = ["topic", "source", "severity", "where", "after", "since"];
     let mut params = Params::repeating(&uri, &known, &["topic"], app.now());
     let filter = StreamFilter {
@@ -39,7 +40,11 @@ pub(crate) async fn listen(app: Shared, uri: Uri, headers: HeaderMap) -> Answer 
     let place = app.streams.place()?;
     let stream = app.engine.listen(filter, start).await;
     let stream = stream.map_err(|error| refused(error, named_by))?;
-    Ok(app.streams.answer(Events::new(stream), place))
+    let guest = Guest {
+        app: Arc::clone(&app),
+        caller,
+    };
+    Ok(app.streams.answer(Events::new(stream), guest, place))
 }
 
 fn topics(params: &mut Params) -> Vec<TopicPattern> {

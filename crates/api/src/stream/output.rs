@@ -21,9 +21,10 @@ use model::{
 };
 use serde::Serialize;
 
-use super::{DropReason, Dropped, LAST_EVENT_ID, Source, last_event_id, message};
+use super::{DropReason, Dropped, Guest, LAST_EVENT_ID, Source, last_event_id, message};
 use crate::{
     app::{App, Shared},
+    gate::Caller,
     jobs,
     problem::{Answer, Problem},
     query::Params,
@@ -40,7 +41,13 @@ const POLL: Duration = Duration::from_secs(1);
 /// there is nothing to come back for.
 const END: &str = "end";
 
-pub(crate) async fn listen(app: Shared, id: Segment, uri: Uri, headers: HeaderMap) -> Answer {
+pub(crate) async fn listen(
+    app: Shared,
+    caller: Caller,
+    id: Segment,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answer {
     let mut params = Params::new(&uri, &["attempt", "step", "offset"], app.now());
     let attempt = params.number::<u32>("attempt");
     let step = params.number::<usize>("step");
@@ -97,7 +104,11 @@ pub(crate) async fn listen(app: Shared, id: Segment, uri: Uri, headers: HeaderMa
         at,
         seen: None,
     };
-    Ok(app.streams.answer(printed, place))
+    let guest = Guest {
+        app: Arc::clone(&app),
+        caller,
+    };
+    Ok(app.streams.answer(printed, guest, place))
 }
 
 /// Whether there are that many bytes.

@@ -353,6 +353,30 @@ async fn streams_end_with_the_server_and_say_why() {
     served.ended().await;
 }
 
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_opened_it() {
+    let alive = Duration::from_millis(50);
+    let served = serve_with(100, |settings| settings.stream_alive = alive).await;
+    let mut open = Reader::open(&served, EVENTS, None).await;
+    let path = "/api/v1/tokens";
+    let admin = served.post(path, r#"{"name": "root", "role": "admin"}"#);
+    let admin = admin.await.json()["secret"].as_str().unwrap().to_owned();
+    // Whoever came without a token came while none was asked for.
+    assert_eq!("token", open.data("dropped").await["reason"]);
+    assert_eq!(None, open.next().await);
+    assert_eq!(401, Reader::open(&served, EVENTS, None).await.status);
+
+    let bearer = format!("Bearer {admin}");
+    let headers = [("Authorization", bearer.as_str())];
+    let mut known = Reader::open_with(&served, EVENTS, &headers).await;
+    assert_eq!(200, known.status, "{}", known.head);
+    let path = "/api/v1/tokens/root/revoke";
+    let revoked = served.request("POST", path, &headers, b"").await;
+    assert_eq!(200, revoked.status, "{}", revoked.text());
+    assert_eq!("token", known.data("dropped").await["reason"]);
+    assert_eq!(None, known.next().await);
+}
+
 /// The job of the only firing of an event.
 async fn job(served: &Served, topic: &str, body: Value) -> String {
     let event = json!({"topic": topic, "body": body}).to_string();

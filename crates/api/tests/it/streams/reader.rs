@@ -35,9 +35,16 @@ pub(crate) struct Reader {
 impl Reader {
     /// Asks for `path` and reads the head of the answer.
     pub(crate) async fn open(served: &Served, path: &str, last_id: Option<&str>) -> Self {
+        let header = last_id.map(|id| ("Last-Event-ID", id));
+        let mut reader = Self::open_with(served, path, header.as_slice()).await;
+        reader.last_id = last_id.map(str::to_owned);
+        reader
+    }
+
+    pub(crate) async fn open_with(served: &Served, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", served.address);
-        if let Some(id) = last_id {
-            write!(request, "Last-Event-ID: {id}\r\n").unwrap();
+        for (name, value) in headers {
+            write!(request, "{name}: {value}\r\n").unwrap();
         }
         request.push_str("\r\n");
         let mut stream = served.connect().await;
@@ -48,7 +55,7 @@ impl Reader {
             head: String::new(),
             text: Vec::new(),
             raw: Vec::new(),
-            last_id: last_id.map(str::to_owned),
+            last_id: None,
         };
         let end = loop {
             if let Some(at) = find(&reader.raw, b"\r\n\r\n") {
@@ -57,17 +64,15 @@ impl Reader {
             assert!(reader.more().await, "no head: {:?}", reader.raw);
         };
         reader.head = String::from_utf8(reader.raw.drain(..end + 4).collect()).unwrap();
-        reader.status = reader.head[9..12].parse().unwrap();
+        reader.status = reader.head.split(' ').nth(1).unwrap().parse().unwrap();
         reader
     }
 
     /// `false`: the connection has ended.
     async fn more(&mut self) -> bool {
-        let mut buffer = [0_u8; 16 * 1024];
-        let read = timeout(PATIENCE, self.stream.read(&mut buffer)).await;
-        let read = read.expect("the server says something").unwrap_or(0);
-        self.raw.extend_from_slice(&buffer[..read]);
-        read > 0
+        self.raw.reserve(16 * 1024);
+        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.raw)).await;
+        read.expect("the server says something").unwrap_or(0) > 0
     }
 
     /// Takes whole chunks out of what came. `false`: the last one came, or the
@@ -92,11 +97,14 @@ impl Reader {
 
     /// A block of lines; `None` at the end of the stream.
     pub(crate) async fn block(&mut self) -> Option<String> {
+        let mut seen = 0;
         loop {
-            if let Some(at) = find(&self.text, b"\n\n") {
-                let block: Vec<u8> = self.text.drain(..at + 2).collect();
+            if let Some(at) = find(&self.text[seen..], b"\n\n") {
+                let block: Vec<u8> = self.text.drain(..seen + at + 2).collect();
                 return Some(String::from_utf8(block).unwrap());
             }
+            // The end of a block may be cut in two.
+            seen = self.text.len().saturating_sub(1);
             if !self.chunk().await {
                 return None;
             }
