@@ -30,15 +30,11 @@ pub(crate) fn run(
     if loaded.has_errors() {
         return Err(Failure::Told(Exit::Configuration));
     }
-    let listen = match command.listen {
-        Some(address) => Some(address),
-        None => None,
-    };
     let store = match &command.store {
         Some(store) => Some(StoreUrl::given(store)?),
         None => None,
     };
-    let over = Over::new(listen, store.as_ref(), environment);
+    let over = Over::new(command.listen, store.as_ref(), environment);
     let settings = config::show::settings(&loaded.config, &root, over);
     if command.json.json {
         let settings: Vec<Value> = settings.iter().map(to_json).collect();

@@ -100,10 +100,10 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
         Some(address) => list.put("listen", json!(address), Origin::CommandLine),
         None => list.add("listen", json!(listen)),
     }
-    if let Some(ListenTls { cert, key }) = listen_tls {
-        list.add("listen_tls.cert", json!(cert));
-        list.add("listen_tls.key", json!(key));
-    }
+    let tls = listen_tls.as_ref();
+    let (cert, key) = tls.map(|ListenTls { cert, key }| (cert, key)).unzip();
+    list.add("listen_tls.cert", json!(cert));
+    list.add("listen_tls.key", json!(key));
     match over.store {
         Some(store) => list.put("store", json!(store.to_string()), Origin::CommandLine),
         None => list.add("store", json!(store.to_string())),
@@ -118,6 +118,7 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
     list.add("limits.request", size(limits.request));
     list.add("limits.nesting", json!(limits.nesting));
     list.add("limits.queue", json!(limits.queue));
+    list.add("limits.streams", json!(limits.streams));
     let rate = |rate| json!(listener::shown(rate));
     list.add("limits.requests_per_token", rate(limits.requests_per_token));
     list.add(

@@ -82,9 +82,6 @@ fn everything_that_is_wrong_is_reported_at_once() {
 #[test]
 fn bad_values_are_refused() {
     check_refused("listen: nowhere", &["1:9 bad-value"]);
-    check_refused("listen: 0.0.0.0:8470", &["1:9 bad-value"]);
-    check_refused("listen: '[::]:8470'", &["1:9 bad-value"]);
-    check_refused("listen: 192.0.2.1:8470", &["1:9 bad-value"]);
     check_refused("listen: 127.0.0.1", &["1:9 bad-value"]);
     check_refused("store: postgres://db/x", &["1:8 later-version"]);
     check_refused("store: lariat.db", &["1:8 bad-value"]);

@@ -27,3 +27,4 @@ mod publish;
 mod sweep;
 mod systemd;
 mod tail;
+mod terminal;

@@ -136,9 +136,12 @@ fn documented(below: &str) -> Vec<(String, String)> {
         .skip(2)
         .take_while(|line| line.starts_with('|'));
     table
-        .map(|line| {
+        .flat_map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            (cells[1].trim_matches('`').to_owned(), cells[2].to_owned())
+            // Keys that belong together share a row.
+            let keys = cells[1].split(", ").map(|key| key.trim_matches('`'));
+            keys.map(|key| (key.to_owned(), cells[2].to_owned()))
+                .collect::<Vec<_>>()
         })
         .collect()
 }
