@@ -405,7 +405,7 @@ pub struct Rule {
     /// Topic patterns.
     pub on: Vec<String>,
     pub when: Option<String>,
-    /// `live` or `off`.
+    /// `live`, `shadow` or `off`.
     pub mode: String,
     pub steps: Vec<RuleStep>,
     pub retry: RuleRetry,

@@ -101,6 +101,7 @@ pub struct Accepted {
 /// - `a_throttle_that_queues_gives_each_job_its_own_time`
 /// - `a_busy_key_is_waited_for_by_the_latest_or_not_at_all`
 /// - `events_of_one_batch_are_decided_one_after_the_other`
+/// - `a_firing_counts_towards_the_queue_limit_whatever_stands_against_it`
 /// - `a_rule_on_trial_leaves_a_verdict_and_no_job`
 /// - `an_event_is_put_into_the_outbox_of_each_route_once`
 /// - `a_job_taken_over_follows_its_on_lost`
@@ -120,9 +121,10 @@ pub trait Intake: Send + Sync {
     /// any other state are left as they are. A new event is put into the
     /// outbox of each of its routes; a duplicate is not put again.
     ///
-    /// `QueueFull` is the answer when the batch makes jobs and more than the
-    /// limit would not have ended after it. A batch that makes none, such as a
-    /// repeated one, is accepted however full the queue is.
+    /// `QueueFull` is the answer when rules fire for the batch and, if other
+    /// jobs stood in the way of none of it, more jobs than the limit would not
+    /// have ended after it. A batch for which none fires, such as a repeated
+    /// one, is accepted however full the queue is.
     async fn accept(&self, batch: Vec<Judged>) -> Result<Vec<Accepted>, AcceptError>;
 
     /// Carries out a decision about an event that is already kept: what a

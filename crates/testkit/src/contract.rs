@@ -332,6 +332,7 @@ macro_rules! contract_lines {
                 a_throttle_that_queues_gives_each_job_its_own_time
                 a_busy_key_is_waited_for_by_the_latest_or_not_at_all
                 events_of_one_batch_are_decided_one_after_the_other
+                a_firing_counts_towards_the_queue_limit_whatever_stands_against_it
                 a_rule_on_trial_leaves_a_verdict_and_no_job
                 a_delayed_job_that_is_due_takes_its_place_by_acceptance
                 delays_and_windows_follow_the_boot_clock_and_after_a_reboot_the_wall

@@ -8,12 +8,12 @@ use model::{
     flow::{Debounce, Excess, FlowPlan, Throttle, WhenBusy},
     id::JobId,
     job::{Job, JobPlan, JobState, OnLost},
-    ports::{Controlled, Judged},
+    ports::{AcceptError, Controlled, Judged},
     verdict::{Decision, Firing, Verdict},
 };
 
 use super::{
-    Fixture,
+    Fixture, QUEUE_LIMIT,
     build::{
         by, debounced, delivered, delivering, event, failed, fire, gave_up, ids, judged, keyed,
         plan, rule, steps, taken_over,
@@ -319,6 +319,22 @@ pub async fn events_of_one_batch_are_decided_one_after_the_other(store: &Fixture
         .await;
     let made: Vec<usize> = accepted.iter().map(|it| it.jobs.len()).collect();
     assert_eq!(made, [1, 0, 0, 0, 0]);
+}
+
+pub async fn a_firing_counts_towards_the_queue_limit_whatever_stands_against_it(store: &Fixture) {
+    let drop = || throttled(1, None, Excess::Drop);
+    store.give("e0", drop()).await;
+    for n in 1..QUEUE_LIMIT {
+        store.give(&format!("e{n}"), plan()).await;
+    }
+    // What is refused comes again; what was suppressed would not.
+    let full = judged(event("full", store.now()), vec![fire("r", drop())]);
+    let refused = store.intake.accept(vec![full.clone()]).await;
+    assert!(matches!(refused, Err(AcceptError::QueueFull { .. })));
+    let lease = store.claim(1).await.remove(0);
+    store.succeed(&lease).await;
+    assert_eq!(store.accept_one(full).await.jobs, []);
+    store.suppressed("full").await;
 }
 
 pub async fn a_rule_on_trial_leaves_a_verdict_and_no_job(store: &Fixture) {

@@ -1,6 +1,9 @@
 //! Events in: see [`Intake`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use model::{
@@ -32,24 +35,16 @@ impl Intake for MemoryStore {
             let now = self.now();
             let mut state = self.lock();
             let most = state.queue_len() + state.returned_len() + most_jobs(&batch);
-            let before = (most > limit).then(|| state.clone());
+            if most > limit && is_over_limit(&state, &batch, limit, &now) {
+                return Err(AcceptError::QueueFull { limit });
+            }
             // What was accepted before comes before what is new, for its key
             // too.
-            let resumed = resume_returned(&mut state, &batch, &now);
+            resume_returned(&mut state, &batch, &now);
             let answers: Vec<Accepted> = batch
                 .into_iter()
                 .map(|judged| accept_one(&mut state, judged, &now))
                 .collect();
-            let makes_jobs = answers
-                .iter()
-                .any(|answer| !answer.duplicate && !answer.jobs.is_empty());
-            if let Some(before) = before
-                && (makes_jobs || resumed > 0)
-                && state.queue_len() > limit
-            {
-                *state = before;
-                return Err(AcceptError::QueueFull { limit });
-            }
             if !answers.is_empty() {
                 state.accept_commits += 1;
                 state.accepted_events += answers.len() as u64;
@@ -88,6 +83,23 @@ fn most_jobs(batch: &[Judged]) -> usize {
         .flat_map(|judged| &judged.decisions)
         .filter(|decision| matches!(decision.firing, Firing::Fire(_)))
         .count()
+}
+
+/// Whether what the batch may make or take up would be too much, when nothing
+/// stands against any of it.
+fn is_over_limit(state: &State, batch: &[Judged], limit: usize, now: &Now) -> bool {
+    let mut after = state.clone();
+    let resumed = resume_returned(&mut after, batch, now);
+    let mut seen = BTreeSet::new();
+    let (mut fires, mut opens) = (0, 0);
+    for judged in batch {
+        let is_new = state.event(&judged.event.id).is_none() && seen.insert(&judged.event.id);
+        for decision in judged.decisions.iter().filter(|_| is_new) {
+            fires += usize::from(matches!(decision.firing, Firing::Fire(_)));
+            opens += usize::from(flow::would_open(&decision.firing, &judged.custody));
+        }
+    }
+    (fires > 0 || resumed > 0) && after.queue_len() + opens > limit
 }
 
 fn accept_one(state: &mut State, judged: Judged, now: &Now) -> Accepted {
