@@ -332,6 +332,14 @@ fn what_the_readers_refuse_is_refused() {
             SchemaOf::Rules,
             "rules: [{name: a, on: a, run: {playbook: x, vars: {event: 1}}}]",
         ),
+        (
+            SchemaOf::Rules,
+            "rules: [{name: a, on: a, run: {http: {url: 'http://a', body: 1, form: {}}}}]",
+        ),
+        (
+            SchemaOf::Rules,
+            "rules: [{name: a, on: a, run: {http: {url: {file: a}}}}]",
+        ),
         (SchemaOf::Tests, "cases: []"),
         (SchemaOf::Tests, "[{fires: []}]"),
         (SchemaOf::Tests, "[{event: {topic: a}}]"),
