@@ -256,10 +256,15 @@ async fn fill(shared: &Shared, readers: &mut watch::Receiver<usize>) -> Result<(
             continue;
         }
         head = page.next.unwrap_or(head);
+        let has_more = page.items.len() >= PAGE;
         let events = page.items.into_iter().map(StreamEvent::new).map(Arc::new);
         let events = events.collect();
         live.change(|ring| ring.push(events, head));
-        tokio::time::sleep(GATHER).await;
+        if has_more {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(GATHER).await;
+        }
     }
     Ok(())
 }
@@ -333,7 +338,7 @@ pub(crate) async fn listen(
         filter: Arc::new(filter),
         place,
         gap,
-        is_live: false,
+        is_live: start == StreamStart::Now,
         chunk: COMPUTED_IN_PLACE,
     })
 }
@@ -419,6 +424,7 @@ impl EventStream {
                     }
                     let (events, place) = self.page().await?;
                     if events.is_empty() && place == self.place {
+                        self.is_live = true;
                         self.wait().await;
                         continue;
                     }

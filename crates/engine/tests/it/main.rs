@@ -21,6 +21,7 @@ mod route;
 mod shutdown;
 mod source;
 mod storms;
+mod stream;
 mod sweep;
 mod trouble;
 mod world;
