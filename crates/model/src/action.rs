@@ -129,6 +129,9 @@ pub enum HttpBody {
     Empty,
     Json(Value),
     Form(Vec<(String, String)>),
+    /// The event of the job as a CloudEvent, or one that is about it and has
+    /// this data.
+    CloudEvent(Option<Value>),
 }
 
 /// What a step is told about itself.

@@ -29,7 +29,7 @@ mod data;
 mod encode;
 mod header;
 
-pub use encode::{encode, encode_with};
+pub use encode::{encode, encode_about};
 
 use attributes::{Attributes, Place};
 

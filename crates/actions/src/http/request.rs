@@ -14,6 +14,7 @@ use reqwest::{
     redirect::Policy,
 };
 use url::{Host, form_urlencoded};
+use wire::cloudevents;
 
 use super::names::{Names, Private, Reach, Resolver, private};
 
@@ -69,7 +70,7 @@ impl Request {
         let method = Method::from_bytes(method.as_bytes())
             .map_err(|error| RequestError::Unready(error.to_string()))?;
         let mut map = HeaderMap::new();
-        let (content_type, body) = encoded(body);
+        let (content_type, body) = encoded(body, context);
         if let Some(content_type) = content_type {
             map.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
@@ -223,10 +224,24 @@ impl Request {
 }
 
 /// The content type and the bytes of a body.
-fn encoded(body: HttpBody) -> (Option<&'static str>, Option<Vec<u8>>) {
+fn encoded(body: HttpBody, context: &StepContext) -> (Option<&'static str>, Option<Vec<u8>>) {
     match body {
         HttpBody::Empty => (None, None),
         HttpBody::Json(value) => (Some("application/json"), Some(value.to_string().into())),
+        HttpBody::CloudEvent(data) => {
+            let event = match data {
+                None => cloudevents::encode(&context.event),
+                // As unique as the request, and the same at every attempt.
+                Some(data) => {
+                    let id = idempotency_key(context);
+                    cloudevents::encode_about(&context.event, &id, &context.rule, &data)
+                }
+            };
+            (
+                Some(cloudevents::MEDIA_TYPE),
+                Some(event.to_string().into()),
+            )
+        }
         HttpBody::Form(fields) => {
             let text = form_urlencoded::Serializer::new(String::new())
                 .extend_pairs(fields)

@@ -7,10 +7,13 @@ use testkit::{
     Broker, Vhost,
     broker::Outgoing,
     process::wait_until,
-    tools::{Ansible, ansible},
+    tools::{Ansible, CloudEvents, ansible},
 };
 
-use crate::harness::{PATIENCE, Service, client, example, examples, path_with, run};
+use crate::{
+    harness::{PATIENCE, Service, client, example, examples, path_with, run},
+    interop::cloudevents::Server,
+};
 
 #[tokio::test]
 async fn every_example_passes_the_check() {
@@ -361,8 +364,16 @@ async fn releng_works_off_one_queue_with_two_instances_and_answers_on_the_bus() 
 }
 
 #[tokio::test]
-async fn cloudevents_packs_an_order_in_any_mode() {
+async fn cloudevents_packs_an_order_and_passes_it_on() {
+    let Some(mut books) = Server::start(CloudEvents::Newest).await else {
+        return;
+    };
     let project = example("cloudevents");
+    let rules = project.path().join("rules/orders.yml");
+    let text = fs_err::read_to_string(&rules).unwrap();
+    let there = "http://127.0.0.1:8999/orders";
+    assert_eq!(1, text.matches(there).count());
+    fs_err::write(&rules, text.replace(there, &books.url)).unwrap();
     let service = Service::start(project.path()).await;
     let events = format!("{}/api/v1/events", service.url);
     let order = json!({"items": ["lamp", "chair"], "total": 149.9});
@@ -396,6 +407,9 @@ async fn cloudevents_packs_an_order_in_any_mode() {
     assert_eq!(answers[0]["id"], answers[1]["id"]);
     assert_eq!(true, answers[1]["duplicate"]);
     let job = answers[0]["jobs"][0].as_str().unwrap();
+    let seen = books.seen().await;
+    assert_eq!("order 7", seen["attributes"]["id"], "{seen:#}");
+    assert_eq!(order, seen["data"], "{seen:#}");
     wait_until("the order is packed", PATIENCE, async || {
         service.json(&["jobs", "show", job]).await["state"] == "succeeded"
     })

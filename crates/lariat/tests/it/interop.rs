@@ -3,7 +3,7 @@
 //!
 //! The peers come from PyPI (`cargo xtask services`), the broker is private.
 
-mod cloudevents;
+pub(crate) mod cloudevents;
 mod fedora;
 mod loopabull;
 mod prometheus;

@@ -73,6 +73,8 @@ enum Body {
     Empty,
     Json(Shape),
     Form(Vec<(String, Field)>),
+    /// With data of its own, or that of the event.
+    CloudEvent(Option<Shape>),
 }
 
 impl Http {
@@ -87,7 +89,7 @@ impl Http {
     fn method(&self) -> &'static str {
         self.method.unwrap_or(match self.body {
             Body::Empty => "GET",
-            Body::Json(_) | Body::Form(_) => "POST",
+            Body::Json(_) | Body::Form(_) | Body::CloudEvent(_) => "POST",
         })
     }
 
@@ -184,6 +186,10 @@ impl Http {
                     Ok((name.clone(), text.into_owned()))
                 });
                 fields.collect::<Result<_, _>>().map(HttpBody::Form)
+            }
+            Body::CloudEvent(data) => {
+                let data = data.as_ref().map(|shape| shape.render(renderer));
+                data.transpose().map(HttpBody::CloudEvent)
             }
         }
     }
@@ -289,6 +295,45 @@ fn is_token(name: &str) -> bool {
 }
 
 fn read_body(reader: &mut Reader<'_>, keys: &mut Mapping<'_>) -> Option<Body> {
+    let format = match keys.stated(reader, "format") {
+        Some(node) => read_format(reader, node),
+        None => Some(Format::Json),
+    };
+    match (read_content(reader, keys)?, format?) {
+        (body, Format::Json) => Some(body),
+        (Body::Empty, Format::CloudEvents) => Some(Body::CloudEvent(None)),
+        (Body::Json(shape), Format::CloudEvents) => Some(Body::CloudEvent(Some(shape))),
+        (Body::Form(_) | Body::CloudEvent(_), Format::CloudEvents) => {
+            let span = keys.entry("form").map(|entry| entry.key_span)?;
+            let message = "a form is no CloudEvent".to_owned();
+            let hint = "write `body`, or neither to send the event as it is".to_owned();
+            reader.error(Code::BadValue, span, message, Some(hint));
+            None
+        }
+    }
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Json,
+    CloudEvents,
+}
+
+fn read_format(reader: &mut Reader<'_>, node: &Node) -> Option<Format> {
+    match reader.string(node)? {
+        "json" => Some(Format::Json),
+        "cloudevents" => Some(Format::CloudEvents),
+        other => {
+            let message = format!("`{}` is not a format", shorten(other));
+            let hint = "write `json` or `cloudevents`".to_owned();
+            reader.error(Code::BadValue, node.span, message, Some(hint));
+            None
+        }
+    }
+}
+
+fn read_content(reader: &mut Reader<'_>, keys: &mut Mapping<'_>) -> Option<Body> {
     let form = keys.entry("form").map(|entry| entry.key_span);
     match (keys.entry("body"), form) {
         (None, None) => Some(Body::Empty),

@@ -5,7 +5,7 @@
 //! source as source.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use model::{event::Event, json::Object};
+use model::{event::Event, id::RuleName, json::Object};
 use serde_json::Value;
 
 use super::{PREFIX, SPEC_VERSION, attributes, data::ContentType, event_id};
@@ -43,11 +43,13 @@ pub fn encode(event: &Event) -> Value {
     Value::Object(members)
 }
 
-/// A CloudEvent of other data that is about `event`, with an id of its own.
-pub fn encode_with(event: &Event, id: &str, rule: &str, body: &Value) -> Value {
+/// What `rule` says about `event`: a CloudEvent of the same type with an id and
+/// data of its own.
+pub fn encode_about(event: &Event, id: &str, rule: &RuleName, data: &Value) -> Value {
     let mut members = Object::new();
-    head(&mut members, id, &urn(rule), event.topic.as_str());
-    put_json(&mut members, body);
+    let source = urn(&format!("rule:{rule}"));
+    head(&mut members, id, &source, event.topic.as_str());
+    put_json(&mut members, data);
     Value::Object(members)
 }
 

@@ -13,9 +13,8 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
-use wire::{cloudevents as ce, event_json};
 
-use crate::harness::{PATIENCE, Service, client};
+use crate::harness::{PATIENCE, Service};
 
 const RULES: &str = r##"
 rules:
@@ -155,14 +154,14 @@ async fn the_newest_sdk_encodes_what_headers_cannot_hold() {
 }
 
 /// A server that reads CloudEvents with the SDK; ends when it is dropped.
-struct Server {
+pub(crate) struct Server {
     _child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
-    async fn start(version: CloudEvents) -> Option<Self> {
+    pub(crate) async fn start(version: CloudEvents) -> Option<Self> {
         let python = cloudevents(version)?;
         let script =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/interop/cloudevents_receive.py");
@@ -182,7 +181,7 @@ impl Server {
     }
 
     /// The next event that the SDK has read.
-    async fn seen(&mut self) -> Value {
+    pub(crate) async fn seen(&mut self) -> Value {
         serde_json::from_str(&next(&mut self.lines).await).unwrap()
     }
 }
@@ -194,27 +193,33 @@ async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
         .expect("the server runs")
 }
 
-/// An event of the API's as the bytes of a CloudEvent.
-fn encode(event: &Value) -> String {
-    let usual = event_json::Usual {
-        id: "unused".parse().unwrap(),
-        time: "2026-11-20T22:43:00Z".parse().unwrap(),
-    };
-    let mut event = event.clone();
-    event.as_object_mut().unwrap().shift_remove("revision");
-    let limits = event_json::Limits::default();
-    let read = event_json::read_recorded(event.to_string().as_bytes(), &limits, usual);
-    ce::encode(&read.unwrap()).to_string()
+/// Passes every event on to a server, and tells it something of its own.
+fn forwarding(server: &Server) -> TempProject {
+    let rules = format!(
+        r#"
+rules:
+  - name: forward
+    on: "org.example.#"
+    run:
+      - http: {{url: "{url}", format: cloudevents}}
+      - http:
+          url: "{url}"
+          format: cloudevents
+          body: {{about: "{{{{ event.headers['ce-id'] }}}}"}}
+"#,
+        url = server.url
+    );
+    TempProject::new(&[("lariat.yml", ""), ("rules/test.yml", &rules)])
 }
 
 #[tokio::test]
-async fn the_sdk_reads_what_it_has_sent_as_lariat_writes_it() {
-    let project = project();
-    let service = Service::start(project.path()).await;
+async fn the_sdk_reads_what_it_has_sent_as_an_http_step_sends_it() {
     for version in CloudEvents::ALL {
         let Some(mut server) = Server::start(version).await else {
             continue;
         };
+        let project = forwarding(&server);
+        let service = Service::start(project.path()).await;
         let id = |number: u32| format!("{}/{number} ü", version.as_str());
         let json_data =
             json!({"datacontenttype": "application/json", "subject": "order/7", "level": "3"});
@@ -231,34 +236,37 @@ async fn the_sdk_reads_what_it_has_sent_as_lariat_writes_it() {
                 {"attributes": attributes(&id(3), text_data), "data": "a\nb"},
             ]}),
         ];
-        let answers = send(version, &service.url, &wanted).await.unwrap();
-        for (wanted, answer) in wanted.iter().zip(&answers) {
-            let event = event(&service, answer, 0).await;
-            let reply = client()
-                .post(&server.url)
-                .header("Content-Type", ce::MEDIA_TYPE)
-                .body(encode(&event))
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(204, reply.status(), "{event:#}");
-            let seen = server.seen().await;
-            let sent = &wanted["events"][0];
-            let attributes = sent["attributes"].as_object().unwrap();
-            for (name, value) in attributes.iter().filter(|(name, _)| *name != "time") {
-                assert_eq!(value, &seen["attributes"][name], "{seen:#}");
-            }
-            assert!(
-                text(&seen["attributes"]["time"]).contains("22:43:00.123456"),
-                "{seen:#}"
-            );
-            let data = match sent.get("bytes") {
-                Some(bytes) => json!({"bytes": bytes}),
-                None => sent["data"].clone(),
-            };
-            assert_eq!(data, seen["data"], "{seen:#}");
+        for wanted in wanted {
+            let sent = wanted["events"][0].clone();
+            let answers = send(version, &service.url, &[wanted]).await.unwrap();
+            assert_eq!(202, answers[0]["status"], "{answers:#?}");
+            same_event(&sent, &server.seen().await);
+            let about = server.seen().await;
+            let job = answers[0]["body"]["events"][0]["jobs"][0].as_str().unwrap();
+            let attributes = &about["attributes"];
+            assert_eq!(json!({"about": sent["attributes"]["id"]}), about["data"]);
+            assert_eq!(format!("{job}-2"), text(&attributes["id"]), "{about:#}");
+            assert_eq!("urn:lariat:rule:forward", attributes["source"], "{about:#}");
+            assert_eq!("org.example.order.placed", attributes["type"], "{about:#}");
         }
     }
+}
+
+/// What the SDK has read is what it had sent.
+#[track_caller]
+fn same_event(sent: &Value, seen: &Value) {
+    assert_eq!("application/cloudevents+json", seen["content-type"]);
+    let attributes = sent["attributes"].as_object().unwrap();
+    for (name, value) in attributes.iter().filter(|(name, _)| *name != "time") {
+        assert_eq!(value, &seen["attributes"][name], "{seen:#}");
+    }
+    let time = text(&seen["attributes"]["time"]);
+    assert!(time.contains("22:43:00.123456"), "{seen:#}");
+    let data = match sent.get("bytes") {
+        Some(bytes) => json!({"bytes": bytes}),
+        None => sent["data"].clone(),
+    };
+    assert_eq!(data, seen["data"], "{seen:#}");
 }
 
 fn text(value: &Value) -> &str {

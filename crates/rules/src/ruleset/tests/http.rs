@@ -53,6 +53,16 @@ fn a_request_has_defaults() {
         ("POST", HttpBody::Json(Value::Null)),
         (null.method, null.body)
     );
+    let event = http("{http: {url: 'http://h.example/x', format: cloudevents}}", "{}");
+    assert_eq!(
+        ("POST", HttpBody::CloudEvent(None)),
+        (event.method, event.body)
+    );
+    let data = http(
+        "{http: {url: 'http://h.example/x', format: cloudevents, body: '{{ msg.a }}'}}",
+        r#"{"a": 1}"#,
+    );
+    assert_eq!(HttpBody::CloudEvent(Some(json!(1))), data.body);
     let form = http(
         "{http: {url: 'http://h.example/x', form: {a: '{{ msg.a }}'}}}",
         r#"{"a": 1}"#,
@@ -207,6 +217,14 @@ fn requests_are_checked() {
     check(
         "run: {http: {url: 'https://h.example/', body: {}, form: {a: b}}}",
         "4:55 bad-value",
+    );
+    check(
+        "run: {http: {url: 'https://h.example/', format: xml}}",
+        "4:53 bad-value",
+    );
+    check(
+        "run: {http: {url: 'https://h.example/', format: cloudevents, form: {a: b}}}",
+        "4:66 bad-value",
     );
     check(
         "run: {http: {url: 'https://h.example/', expect: [99, 300-200, ok, '600']}}",

@@ -83,3 +83,15 @@ fn an_event_of_our_own_says_where_it_is_from() {
         encode(&event)
     );
 }
+
+#[test]
+fn what_a_rule_says_about_an_event_is_another_event() {
+    let event = accepted(one(structured(&with(json!({"subject": "a"})).to_string())));
+    assert_eq!(
+        json!({
+            "specversion": "1.0", "id": "job-2", "source": "urn:lariat:rule:tell.them", "type": "org.example.a",
+            "datacontenttype": "application/json", "data": {"ok": true},
+        }),
+        encode_about(&event, "job-2", &"tell.them".parse().unwrap(), &json!({"ok": true}))
+    );
+}
