@@ -1,11 +1,14 @@
 //! The audit: who changed what, when. Events are not in it: publishing one is
 //! its own record.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{clock::Timestamp, id::Principal, page::Position, ports::WordError};
+
+/// How long what was done is known. Retention forgets it then.
+pub const KEPT_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

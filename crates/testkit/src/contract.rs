@@ -375,6 +375,7 @@ macro_rules! contract_lines {
                 the_audit_is_filtered_and_paged
                 what_people_do_to_jobs_and_dead_letters_is_in_the_audit
                 what_changed_nothing_is_not_in_the_audit
+                retention_forgets_what_was_done_a_year_ago
             }
             chain {
                 follow_ups_are_found_by_their_cause

@@ -19,5 +19,7 @@ mod metrics;
 mod pages;
 mod refusals;
 mod shapes;
+mod smuggling;
 mod streams;
+mod tls;
 mod tokens;

@@ -83,6 +83,7 @@ pub trait Tokens: Send + Sync {
 /// - `the_audit_is_filtered_and_paged`
 /// - `what_people_do_to_jobs_and_dead_letters_is_in_the_audit`
 /// - `what_changed_nothing_is_not_in_the_audit`
+/// - `retention_forgets_what_was_done_a_year_ago`
 #[async_trait]
 pub trait Audit: Send + Sync {
     async fn record(&self, draft: AuditDraft) -> Result<(), StoreError>;

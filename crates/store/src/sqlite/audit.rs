@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use model::{
-    audit::{AuditAction, AuditDraft, AuditEntry, AuditQuery},
+    audit::{AuditAction, AuditDraft, AuditEntry, AuditQuery, KEPT_FOR},
     clock::Timestamp,
     id::Principal,
     page::Page,
@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
 use super::{
     SqliteStore,
     failure::Failure,
-    rows::{list, parse},
+    rows::{list, parse, signed},
     scan::{Bind, Scan},
     writer::{Tx, Write},
 };
@@ -47,6 +47,18 @@ pub(crate) async fn record(tx: &mut Tx<'_>, draft: &AuditDraft) -> Result<(), Fa
         .bind(detail.clone())
         .execute(&mut *tx.conn)
         .await?;
+    Ok(())
+}
+
+/// Removes what was done too long ago, of the oldest `max` entries.
+pub(crate) async fn forget(tx: &mut Tx<'_>, max: usize) -> Result<(), Failure> {
+    sqlx::query(
+        "DELETE FROM audit WHERE at < ? AND seq IN (SELECT seq FROM audit ORDER BY seq LIMIT ?)",
+    )
+    .bind(tx.now.wall.minus(KEPT_FOR).as_millis())
+    .bind(signed(max))
+    .execute(&mut *tx.conn)
+    .await?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use model::{
 use sqlx::SqliteConnection;
 
 use super::{
+    audit,
     failure::Failure,
     output::{self, Piece},
     rows::{list, signed, unsigned},
@@ -32,6 +33,7 @@ impl Write for Prune {
     type Answer = Pruned;
 
     async fn write(&self, tx: &mut Tx<'_>) -> Result<Pruned, Failure> {
+        audit::forget(tx, self.max).await?;
         let pruned = Pruned {
             outputs: outputs(tx, self).await?,
             events: events(tx, self).await?,

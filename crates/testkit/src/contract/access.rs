@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use model::{
-    audit::{AuditAction, AuditDraft, AuditEntry, AuditQuery},
+    audit::{AuditAction, AuditDraft, AuditEntry, AuditQuery, KEPT_FOR},
     clock::Timestamp,
     page::{Cursor, Position},
     ports::{
-        Controlled, DeadKind, DeadLetterDraft, DeadState,
+        Controlled, Cutoffs, DeadKind, DeadLetterDraft, DeadState,
         access::{Created, MOST_TOKENS, Revoked, TokenDraft},
     },
     token::{Role, Secret, SecretHash, Token},
@@ -294,4 +294,23 @@ pub async fn what_changed_nothing_is_not_in_the_audit(store: &Fixture) {
     let unknown = "ffffffffffff".parse().unwrap();
     store.tokens.revoke(&unknown, &by("ann")).await.unwrap();
     assert_eq!(audit(store, &everything()).await, [""; 0]);
+}
+
+pub async fn retention_forgets_what_was_done_a_year_ago(store: &Fixture) {
+    create(store, draft(1, "old")).await;
+    store.clock.advance(KEPT_FOR);
+    create(store, draft(2, "new")).await;
+    let never = Timestamp::from_millis(0);
+    let cutoffs = Cutoffs {
+        events: never,
+        output: never,
+        dead: never,
+    };
+    store.upkeep.prune(&cutoffs, 100).await.unwrap();
+    let all = ["ann token_create old", "ann token_create new"];
+    assert_eq!(audit(store, &everything()).await, all, "not older yet");
+    store.clock.advance(Duration::from_millis(1));
+    store.upkeep.prune(&cutoffs, 100).await.unwrap();
+    assert_eq!(audit(store, &everything()).await, ["ann token_create new"]);
+    assert_eq!(names(store).await, ["new", "old"], "tokens stay");
 }

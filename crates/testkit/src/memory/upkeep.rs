@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use async_trait::async_trait;
 use model::{
+    audit::KEPT_FOR,
     fault::FaultPoint,
     id::{EventId, Revision},
     ports::{Cutoffs, DeadState, ProjectText, Pruned, StoreError, StoreStatus, Upkeep},
@@ -30,7 +31,9 @@ impl Upkeep for MemoryStore {
     async fn prune(&self, cutoffs: &Cutoffs, max: usize) -> Result<Pruned, StoreError> {
         self.enter().await?;
         self.pass(FaultPoint::DuringRetention).await;
+        let old = self.now().wall.minus(KEPT_FOR);
         let mut state = self.lock();
+        state.audit.retain(|_, entry| entry.at >= old);
         let outputs = prune_outputs(&mut state, cutoffs, max);
         let events = prune_events(&mut state, cutoffs, max);
         let dead = prune_dead(&mut state, cutoffs, max);
