@@ -16,7 +16,7 @@ use model::{
     id::EventId,
     json::{Object, hex},
 };
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -108,7 +108,7 @@ pub fn read_batch(
 }
 
 fn read_objects(
-    events: &[&serde_json::value::RawValue],
+    events: &[&RawValue],
     limits: &Limits,
     origin: &Origin,
 ) -> Result<Vec<EventDraft>, Refusal> {
@@ -143,7 +143,7 @@ fn read_object(
         // Without a content type, data is what it would be with this one.
         attributes.say_json();
     }
-    let body = data::of_members(data, encoded, &attributes, (limits, problems))?;
+    let body = data::of_members(data, encoded, &attributes, limits, problems)?;
     Some((attributes, body))
 }
 

@@ -107,7 +107,8 @@ pub(super) fn of_members(
     data: Option<Value>,
     encoded: Option<Value>,
     attributes: &Attributes,
-    (limits, problems): (&Limits, &mut Problems),
+    limits: &Limits,
+    problems: &mut Problems,
 ) -> Option<Value> {
     let mut refuse = |field: &str, message: String| {
         problems.add(RefusalKind::Invalid, Some(field.to_owned()), message);

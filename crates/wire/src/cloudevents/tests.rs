@@ -1,7 +1,9 @@
 use model::event::{Event, EventDraft, Origin};
 use serde_json::{Value, json};
 
-use super::{Binary, encode, encode_about, event_id, is_binary, read_batch, read_binary, read_structured};
+use super::{
+    Binary, encode, encode_about, event_id, is_binary, read_batch, read_binary, read_structured,
+};
 use crate::event_json::{Limits, Refusal, RefusalKind};
 
 mod reading;

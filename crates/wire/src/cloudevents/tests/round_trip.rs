@@ -92,6 +92,11 @@ fn what_a_rule_says_about_an_event_is_another_event() {
             "specversion": "1.0", "id": "job-2", "source": "urn:lariat:rule:tell.them", "type": "org.example.a",
             "datacontenttype": "application/json", "data": {"ok": true},
         }),
-        encode_about(&event, "job-2", &"tell.them".parse().unwrap(), &json!({"ok": true}))
+        encode_about(
+            &event,
+            "job-2",
+            &"tell.them".parse().unwrap(),
+            &json!({"ok": true})
+        )
     );
 }
