@@ -43,7 +43,8 @@ pub(crate) fn fuzz(only: Option<&str>, seconds: u64) -> Result<()> {
     // With `--target`, build scripts and macros are not instrumented.
     run_with(
         Command::new(env!("CARGO"))
-            .args(["build", "--release", "--locked", "--bins"])
+            // Not `--locked`: a dependency that a crate has got since comes along.
+            .args(["build", "--release", "--bins"])
             .args(["--manifest-path", "fuzz/Cargo.toml", "--target", &host])
             .env("CARGO_TARGET_DIR", &place)
             .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")),
