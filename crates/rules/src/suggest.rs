@@ -13,6 +13,10 @@ use serde_json::Value;
 
 /// Fields of an object among which a similar one is looked for.
 const MAX_FIELDS: usize = 1_000;
+/// Bytes of a name that is suggested.
+const MAX_NAME: usize = 100;
+/// Characters of a word that is likely to be mistyped rather than another one.
+const MIN_WORD: usize = 3;
 /// Notes of one verdict that get a hint.
 const MAX_HINTS: usize = 100;
 const FIELDS: [&str; 10] = [
@@ -116,7 +120,17 @@ fn of_event(word: &str, body: &Value) -> Option<String> {
 
 fn of(fields: &Object, known: &str, word: &str) -> Option<String> {
     let names = fields.keys().map(String::as_str).take(MAX_FIELDS);
-    nearest(word, names).map(|field| format!("{known}.{field}"))
+    let found = nearest(word, names.filter(|name| is_word(name)))?;
+    // Any two short words are near to each other.
+    let is_sure = word.chars().count() >= MIN_WORD || found.eq_ignore_ascii_case(word);
+    is_sure.then(|| format!("{known}.{found}"))
+}
+
+/// Whether a rule can write it behind a dot. Other names would be text from
+/// outside in a message.
+fn is_word(name: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || c == '_';
+    name.len() <= MAX_NAME && name.chars().all(is_plain)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ fn event(body: serde_json::Value) -> Event {
 
 #[track_caller]
 fn check(path: &str, expected: Option<&str>) {
-    let event = event(json!({"status": 1, "build": {"state": 2, "a-b": 3}, "list": [1]}));
+    let event = event(json!({"status": 1, "build": {"state": 2, "a-b": 3}, "list": [1], "id": 4}));
     for before in ["", "`key`: ", "step 0 (playbook): `vars`: `x`: "] {
         let text = format!("{before}`{path}` is undefined");
         let mut hinted = text.clone();
@@ -42,12 +42,14 @@ fn the_nearest_field_of_the_event_is_named() {
     check("event.headers.usr", Some("event.headers.user"));
     check("event.topc", Some("event.topic"));
     check("event.status", Some("event.body.status"));
+    check("msg.ID", Some("msg.id"));
 }
 
 #[test]
 fn nothing_is_made_up() {
     for path in [
         "msg.zzzzzz",
+        "msg.ib",
         "msg",
         "event",
         "event.body",
@@ -69,6 +71,27 @@ fn nothing_is_made_up() {
         add(&mut hinted, &event(json!({"status": 1})));
         assert_eq!(text, hinted);
     }
+}
+
+#[test]
+fn what_no_rule_could_write_is_not_suggested() {
+    for name in [
+        "sta\u{1b}tus",
+        "sta tus",
+        "status`",
+        "sta\u{202e}tus",
+        "sta.tus",
+    ] {
+        let mut text = "`msg.status` is undefined".to_owned();
+        let fields = serde_json::Map::from_iter([(name.to_owned(), json!(1))]);
+        add(&mut text, &event(serde_json::Value::Object(fields)));
+        assert_eq!("`msg.status` is undefined", text, "{name:?}");
+    }
+    let long = "x".repeat(100);
+    let mut text = format!("`msg.{long}` is undefined");
+    let fields = serde_json::Map::from_iter([(format!("{long}{}", "y".repeat(10_000)), json!(1))]);
+    add(&mut text, &event(serde_json::Value::Object(fields)));
+    assert!(text.ends_with("is undefined"));
 }
 
 #[test]
