@@ -114,7 +114,6 @@ pub struct Condition {
     /// Absent while nobody asks: most of many conditions are never evaluated,
     /// and a tree takes ten times the memory of its text.
     tree: OnceLock<Box<Expr>>,
-    needs: Vec<Need>,
 }
 
 impl Condition {
@@ -122,7 +121,6 @@ impl Condition {
         let tree = parse::condition(text)?;
         Ok(Self {
             text: text.into(),
-            needs: needs::needs(&tree),
             tree: OnceLock::from(Box::new(tree)),
         })
     }
@@ -136,16 +134,21 @@ impl Condition {
         }
     }
 
-    /// What an event must say for the condition to be true; asked once.
-    pub(crate) fn take_needs(&mut self) -> Vec<Need> {
-        std::mem::take(&mut self.needs)
+    /// What an event must say for the condition to be true. The tree is not
+    /// kept for this.
+    pub(crate) fn needs(&self) -> Vec<Need> {
+        match self.tree.get() {
+            Some(tree) => needs::needs(tree),
+            None => needs::needs(&self.parse_again()),
+        }
     }
 
     fn tree(&self) -> &Expr {
-        self.tree.get_or_init(|| {
-            let tree = parse::condition(&self.text);
-            Box::new(tree.expect("a text that was parsed once can be parsed again"))
-        })
+        self.tree.get_or_init(|| Box::new(self.parse_again()))
+    }
+
+    fn parse_again(&self) -> Expr {
+        parse::condition(&self.text).expect("a text that was parsed once can be parsed again")
     }
 
     /// The condition as it is written.

@@ -130,10 +130,9 @@ impl Rule {
         self.on.iter().any(|pattern| pattern.matches(&event.topic))
     }
 
-    /// What an event must say for the condition to be true; asked once.
-    pub(crate) fn take_needs(&mut self) -> Vec<Need> {
-        let conditions = self.conditions.iter_mut();
-        conditions.flat_map(Condition::take_needs).collect()
+    /// What an event must say for the condition to be true.
+    pub(crate) fn needs(&self) -> Vec<Need> {
+        self.conditions.iter().flat_map(Condition::needs).collect()
     }
 
     /// Whether the condition is true. Stops at the first that is not.
@@ -210,9 +209,9 @@ impl Rule {
         };
         let mut skipped = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
-            match step.render(&rehearsal, &self.listing) {
+            match step.rehearse(&rehearsal, &self.listing) {
                 // What is missing now may be there when the job runs.
-                Ok(_) | Err(NoCall::Later | NoCall::Missing(_)) => {}
+                Ok(()) | Err(NoCall::Later | NoCall::Missing(_)) => {}
                 Err(NoCall::Skip(reason)) => skipped.push(reason),
                 Err(NoCall::Bad(reason)) => {
                     return error(format!("step {index} ({}): {reason}", step.kind()), event);

@@ -73,8 +73,10 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    fn new(text: Arc<ProjectText>, mut rules: Vec<Rule>) -> Self {
-        let needs: Vec<Vec<Need>> = rules.iter_mut().map(Rule::take_needs).collect();
+    fn new(text: Arc<ProjectText>, rules: Vec<Rule>) -> Self {
+        // When all that stays has its place: what goes again leaves no gaps
+        // between it, through which every later allocation would have to search.
+        let needs: Vec<Vec<Need>> = rules.iter().map(Rule::needs).collect();
         let entries: Vec<Entry<'_>> = (0_u32..)
             .zip(rules.iter().zip(needs))
             .filter(|(_, (rule, _))| rule.mode() != Mode::Off)
@@ -113,16 +115,25 @@ impl RuleSet {
 
     /// What the rules that match decide, in rule order.
     pub fn judge(&self, event: &Event) -> Vec<Decision> {
-        self.index
-            .find(event)
-            .into_iter()
-            .filter_map(|number| self.rules.get(usize::try_from(number).ok()?))
-            .filter(|rule| rule.holds(event))
-            .map(|rule| Decision {
+        let candidates = self.index.find(event);
+        let mut decisions = Vec::new();
+        for number in &candidates {
+            let Some(rule) = self.rules.get(*number as usize) else {
+                continue;
+            };
+            if !rule.holds(event) {
+                continue;
+            }
+            if decisions.is_empty() {
+                // Decisions are large, and most events have none.
+                decisions.reserve_exact(candidates.len());
+            }
+            decisions.push(Decision {
                 rule: rule.name().clone(),
                 firing: rule.fire(event),
-            })
-            .collect()
+            });
+        }
+        decisions
     }
 
     /// What every rule, or the one asked for, decides and why.

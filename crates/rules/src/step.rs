@@ -12,7 +12,7 @@ mod playbook;
 mod publish;
 mod read;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use model::{
     action::StepCall,
@@ -105,6 +105,8 @@ pub(crate) struct Step {
     pub(crate) output_cap: u64,
     /// What the step itself says about being repeated.
     pub(crate) idempotent: Option<bool>,
+    /// For a step in which nothing is computed: what every rehearsal gives.
+    pub(crate) rehearsed: Option<OnceLock<Result<(), NoCall>>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,18 @@ pub(crate) enum Body {
     Command(Box<command::Command>),
     Publish(Box<publish::Publish>),
     Http(Box<http::Http>),
+}
+
+impl Body {
+    /// Whether it renders the same for every event, in a rehearsal.
+    pub(crate) fn is_fixed(&self) -> bool {
+        match self {
+            Self::Playbook(playbook) => playbook.is_fixed(),
+            Self::Command(command) => command.is_fixed(),
+            // The event itself is what they send.
+            Self::Publish(_) | Self::Http(_) => false,
+        }
+    }
 }
 
 impl Step {
@@ -152,6 +166,19 @@ impl Step {
         match &self.body {
             Body::Playbook(playbook) => playbook.rehearse_vars(renderer),
             Body::Command(_) | Body::Publish(_) | Body::Http(_) => Vec::new(),
+        }
+    }
+
+    /// Renders it with what is known of the event alone.
+    pub(crate) fn rehearse(
+        &self,
+        renderer: &Renderer<'_>,
+        listing: &Listing,
+    ) -> Result<(), NoCall> {
+        let rehearse = || self.render(renderer, listing).map(drop);
+        match &self.rehearsed {
+            Some(rehearsed) => rehearsed.get_or_init(rehearse).clone(),
+            None => rehearse(),
         }
     }
 

@@ -61,7 +61,7 @@ fn by_looking_at_each(rules: &RuleSet, event: &Event) -> Vec<String> {
 
 #[track_caller]
 fn check_needs(condition: &str, expect: &str) {
-    let needs = Condition::parse(condition).unwrap().take_needs();
+    let needs = Condition::parse(condition).unwrap().needs();
     let shown: Vec<String> = needs
         .iter()
         .map(|need| {

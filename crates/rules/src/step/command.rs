@@ -31,6 +31,13 @@ impl Command {
         words.join(" ")
     }
 
+    /// Whether nothing in it is computed.
+    pub(super) fn is_fixed(&self) -> bool {
+        let env = self.env.iter().map(|(_, field)| field);
+        let mut fields = self.argv.iter().chain(env).chain(&self.chdir);
+        fields.all(|field| field.fixed().is_some())
+    }
+
     /// `node` is the value of the key `command`.
     pub(super) fn read(
         reader: &mut Reader<'_>,

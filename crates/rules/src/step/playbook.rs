@@ -37,6 +37,15 @@ impl Playbook {
         self.playbook.source().to_owned()
     }
 
+    /// Whether nothing in it is computed.
+    pub(super) fn is_fixed(&self) -> bool {
+        let names = [&self.playbook].into_iter().chain(&self.limit);
+        let lists = self.inventory.iter().chain(&self.tags);
+        let mut fields = names.chain(lists).chain(&self.skip_tags);
+        fields.all(|field| field.fixed().is_some())
+            && self.vars.iter().all(|(_, shape)| shape.is_fixed())
+    }
+
     /// `node` is the value of the key `playbook`.
     pub(super) fn read(
         reader: &mut Reader<'_>,

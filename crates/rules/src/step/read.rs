@@ -1,6 +1,6 @@
 //! Reading a step of a rule file: which kind it is, and what all kinds share.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use model::{job::StepKind, suggest::nearest};
 
@@ -71,8 +71,10 @@ pub(crate) fn read_step(reader: &mut Reader<'_>, node: &Node, listing: &Listing)
         StepKind::Http => Http::read(reader, node, listing).map(|body| Body::Http(Box::new(body))),
     };
     keys.finish(reader, &LATER);
+    let body = body?;
     Some(Step {
-        body: body?,
+        rehearsed: body.is_fixed().then(OnceLock::new),
+        body,
         timeout: timeout.unwrap_or(usual_timeout(kind)),
         grace: grace.unwrap_or(DEFAULT_GRACE),
         output_cap: output_cap.unwrap_or(DEFAULT_CAP),
