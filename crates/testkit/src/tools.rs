@@ -97,6 +97,12 @@ pub fn prometheus() -> Option<PathBuf> {
     program("prometheus-client", "python")
 }
 
+/// Schemathesis' command, which asks an interface all that its OpenAPI
+/// document allows, and more. `None` as above.
+pub fn schemathesis() -> Option<PathBuf> {
+    program("schemathesis", "st")
+}
+
 /// The command of Loopabull 0.0.7. `None` as above.
 pub fn loopabull() -> Option<PathBuf> {
     program("loopabull", "loopabull")

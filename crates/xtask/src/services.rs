@@ -39,7 +39,7 @@ const ANSIBLE: [Venv; 2] = [
 
 /// What Lariat talks to in the tests; fedora-messaging's with the same schema
 /// packages.
-const PEERS: [Venv; 6] = [
+const PEERS: [Venv; 7] = [
     Venv {
         name: "fedora-messaging-3.5",
         requirements: &[
@@ -80,6 +80,12 @@ const PEERS: [Venv; 6] = [
         name: "prometheus-client",
         requirements: &["prometheus-client"],
         shown: "prometheus-client",
+        is_whole: true,
+    },
+    Venv {
+        name: "schemathesis",
+        requirements: &["schemathesis"],
+        shown: "schemathesis",
         is_whole: true,
     },
     Venv {

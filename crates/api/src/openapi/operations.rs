@@ -113,8 +113,8 @@ fn rule_name() -> Value {
     json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,100}$"})
 }
 
-fn whole() -> Value {
-    json!({"type": "integer", "minimum": 0, "maximum": u32::MAX})
+fn whole(most: u64) -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": most})
 }
 
 /// An age or a moment.
@@ -145,9 +145,17 @@ fn page() -> [Parameter; 3] {
 /// Which bytes of an output.
 fn part() -> [Parameter; 3] {
     [
-        query("attempt", "Instead of the last one.", whole()),
-        query("step", "Instead of all; counts from 0.", whole()),
-        query("offset", "Bytes to leave out from the start.", whole()),
+        query(
+            "attempt",
+            "Instead of the last one.",
+            whole(u64::from(u32::MAX)),
+        ),
+        query("step", "Instead of all; counts from 0.", whole(u64::MAX)),
+        query(
+            "offset",
+            "Bytes to leave out from the start.",
+            whole(u64::MAX),
+        ),
     ]
 }
 
@@ -212,9 +220,7 @@ fn events(name: &str, schemas: &mut Schemas) -> Option<Operation> {
         "publish_events" => {
             let draft = schemas.of::<schema::Draft>();
             let cloud = schemas.of::<schema::CloudEvent>();
-            let many = |one: &Value, least: u32| {
-                json!({"type": "array", "items": one, "minItems": least, "maxItems": 1000})
-            };
+            let many = |one: &Value, least: u32| json!({"type": "array", "items": one, "minItems": least, "maxItems": 1000});
             let accepted = schemas.of::<json::AcceptedEvents>();
             Operation {
                 body: Body::Of(vec![

@@ -72,6 +72,8 @@ pub(crate) async fn run_with_input<S: AsRef<OsStr>>(
         .args(args)
         .env_remove("LARIAT_LOG")
         .env_remove("LARIAT_URL")
+        .env_remove("LARIAT_TOKEN")
+        .env_remove("LARIAT_CA")
         .envs(env.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

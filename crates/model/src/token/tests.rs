@@ -18,7 +18,7 @@ fn what_is_no_token_is_told_apart_from_a_slip() {
     let secret = Secret::generate().unwrap();
     let text = secret.reveal().to_owned();
     let last = if text.ends_with('0') { '1' } else { '0' };
-    let slip = format!("{}{last}", &text[..text.len() - 1]);
+    let slip = format!("{}{last}", text.get(..text.len() - 1).unwrap());
     assert_eq!(Err(SecretError::Checksum), slip.parse::<Secret>());
     for wrong in [
         String::new(),
@@ -26,10 +26,10 @@ fn what_is_no_token_is_told_apart_from_a_slip() {
         text.to_uppercase(),
         text.replace("lariat_", "lariat-"),
         format!("{text}0"),
-        text[..text.len() - 1].to_owned(),
+        text.get(..text.len() - 1).unwrap().to_owned(),
         format!("lariat_{}", "é".repeat(40)),
         format!("lariat_00000000000é_{}", "0".repeat(71)),
-        format!(" {}", &text[..text.len() - 1]),
+        format!(" {}", text.get(..text.len() - 1).unwrap()),
     ] {
         assert_eq!(Err(SecretError::Form), wrong.parse::<Secret>(), "{wrong}");
     }
