@@ -18,7 +18,7 @@ use model::{
 };
 
 use flow::Flow;
-pub(crate) use read::{Found, read_rules};
+pub(crate) use read::{Found, Names, read_rules};
 
 use crate::{
     expr::{Condition, Need, Scope},

@@ -29,8 +29,32 @@ const MAX_STEPS: usize = 100;
 pub(crate) struct Found {
     /// Those without an error.
     pub(crate) rules: Vec<Rule>,
-    /// The names of all, and where they stand.
-    pub(crate) names: Vec<(RuleName, Span)>,
+    pub(crate) names: Names,
+}
+
+/// The names of all rules of a file, and where they stand. They are one text:
+/// a hundred thousand small ones would leave as many gaps when they go.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    text: String,
+    /// Where each ends in the text.
+    ends: Vec<(usize, Span)>,
+}
+
+impl Names {
+    fn push(&mut self, name: &RuleName, span: Span) {
+        self.text.push_str(name.as_str());
+        self.ends.push((self.text.len(), span));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Span)> {
+        let mut start = 0;
+        self.ends.iter().filter_map(move |(end, span)| {
+            let name = self.text.get(start..*end)?;
+            start = *end;
+            Some((name, *span))
+        })
+    }
 }
 
 /// Reads all rules of one file.
@@ -93,14 +117,14 @@ fn read_rule(
     reader: &mut Reader<'_>,
     node: &Node,
     (listing, file): (&Arc<Listing>, &Arc<str>),
-    names: &mut Vec<(RuleName, Span)>,
+    names: &mut Names,
 ) -> Option<Rule> {
     let mut keys = reader.mapping(node, "a rule")?;
     let name = keys
         .required(reader, "name")
         .and_then(|node| read_name(reader, node));
     if let (Some(name), Some(node)) = (&name, keys.optional("name")) {
-        names.push((name.clone(), node.span));
+        names.push(name, node.span);
     }
     let on = keys
         .required(reader, "on")

@@ -18,7 +18,7 @@ use model::diagnostic::Diagnostic;
 use crate::{
     code::Code,
     listing::Listing,
-    rule::{Found, Rule, read_rules},
+    rule::{Found, Names, Rule, read_rules},
     yaml::Reader,
 };
 
@@ -50,14 +50,18 @@ pub(super) fn read(
     put_together(read)
 }
 
-fn put_together(read: Vec<(Reader<'_>, Found)>) -> (Vec<Rule>, Vec<Diagnostic>) {
+fn put_together(mut read: Vec<(Reader<'_>, Found)>) -> (Vec<Rule>, Vec<Diagnostic>) {
     let mut rules = Vec::with_capacity(read.iter().map(|(_, found)| found.rules.len()).sum());
     let mut findings = Vec::new();
+    let named: Vec<Names> = read
+        .iter_mut()
+        .map(|(_, found)| std::mem::take(&mut found.names))
+        .collect();
     let mut names = HashMap::new();
-    for (mut reader, found) in read {
+    for ((mut reader, found), here) in read.into_iter().zip(&named) {
         let file = reader.file();
-        for (name, span) in found.names {
-            match names.get(&name) {
+        for (name, span) in here.iter() {
+            match names.get(name) {
                 None => {
                     names.insert(name, (file, span.line));
                 }
