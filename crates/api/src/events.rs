@@ -169,6 +169,14 @@ pub(crate) async fn show(app: Shared, id: Segment, uri: Uri) -> Answer {
     Ok(routes::json(StatusCode::OK, &json::Event::from(event)))
 }
 
+pub(crate) async fn chain(app: Shared, id: Segment, uri: Uri) -> Answer {
+    Params::new(&uri, &[], app.now()).finish()?;
+    let id: EventId = routes::id(id, "event")?;
+    let chain = app.engine.chain(&id).await?;
+    let chain = chain.ok_or_else(|| Problem::not_found("event", &id))?;
+    Ok(routes::json(StatusCode::OK, &json::Chain::from(chain)))
+}
+
 pub(crate) async fn verdicts(app: Shared, id: Segment, uri: Uri) -> Answer<Response> {
     let mut params = Params::new(&uri, &["rule"], app.now());
     let rule = params.get::<RuleName>("rule");

@@ -22,11 +22,13 @@ use serde_json::Value;
 
 pub use crate::json::{
     access::{AuditEntry, NewToken, Token, TokenRequest},
+    chain::{Chain, Member, MemberJob},
     link::{Backlog, Sink, Source},
     status::{Readiness, Status, StoreStatus, Worker},
 };
 
 mod access;
+mod chain;
 mod link;
 pub(crate) mod schema;
 mod status;

@@ -65,6 +65,7 @@ pub(crate) const ROUTES: &[Route] = table! {
     post PUBLISHER "/api/v1/events"                 publish_events      events::publish;
     get  VIEWER    "/api/v1/events/stream"          stream_events       stream::events::listen;
     get  VIEWER    "/api/v1/events/{id}"            show_event          events::show;
+    get  VIEWER    "/api/v1/events/{id}/chain"      show_chain          events::chain;
     get  VIEWER    "/api/v1/events/{id}/verdicts"   list_verdicts       events::verdicts;
     get  VIEWER    "/api/v1/jobs"                   list_jobs           jobs::list;
     get  VIEWER    "/api/v1/jobs/{id}"              show_job            jobs::show;

@@ -17,6 +17,7 @@ use model::{
         access::{Audit, Tokens},
         chain::Chains,
         custody::JobCustody,
+        lifecycle::Lifecycle,
         outbox::Outbox,
         transport::{Sink, Source},
     },
@@ -26,7 +27,9 @@ use model::{
 use rules::{Checked, RuleSet};
 
 use crate::{
+    chain::{self, Chain},
     control, dead, explain, intake, lease,
+    lifecycle::{self, Listening},
     meter::Meter,
     outbox, recovery, reload, retention,
     settings::Settings,
@@ -51,6 +54,7 @@ pub struct EngineParts {
     pub tokens: Arc<dyn Tokens>,
     pub audit: Arc<dyn Audit>,
     pub chains: Arc<dyn Chains>,
+    pub lifecycle: Arc<dyn Lifecycle>,
     pub sources: Vec<Arc<dyn Source>>,
     pub sinks: Vec<Arc<dyn Sink>>,
     pub routes: Vec<Route>,
@@ -143,6 +147,7 @@ impl Engine {
         reload::keep(&parts, &checked).await?;
         let (shared, sources) = Shared::new(parts, Arc::new(checked.rules));
         let shared = Arc::new(shared);
+        lifecycle::refresh(&shared).await?;
         recovery::recover(&shared).await?;
         recovery::give_back_of_others(&shared).await?;
         lease::start(&shared);
@@ -151,6 +156,7 @@ impl Engine {
         reload::preflight(&shared);
         worker::start(&shared);
         outbox::start(&shared);
+        lifecycle::start(&shared);
         source::start(&shared, sources);
         stream::start(&shared);
         Ok(Self { shared })
@@ -174,6 +180,11 @@ impl Engine {
         stream::listen(&self.shared, filter, start).await
     }
 
+    /// Has events made of what becomes of jobs, as long as the answer is kept.
+    pub async fn listen_to_lifecycle(&self) -> Result<Listening, StoreError> {
+        lifecycle::listen(&self.shared).await
+    }
+
     /// Wakes when a job may have changed or printed something.
     pub fn follow(&self, job: &JobId) -> Following {
         self.shared.followers.follow(job)
@@ -187,6 +198,12 @@ impl Engine {
         rule: Option<&RuleName>,
     ) -> Result<Option<Vec<Explanation>>, StoreError> {
         explain::verdicts(&self.shared, event, rule).await
+    }
+
+    /// What an event comes of and what came of it. `None` when nothing is
+    /// known of such an event.
+    pub async fn chain(&self, event: &EventId) -> Result<Option<Chain>, StoreError> {
+        chain::chain(&self.shared, event).await
     }
 
     /// Ends a job that does not run, asks one that does to stop.

@@ -10,6 +10,7 @@
 //! that a crash leaves behind.
 
 mod attempt;
+mod chain;
 mod control;
 mod custody;
 mod dead;
@@ -18,6 +19,7 @@ mod explain;
 mod follow_up;
 mod intake;
 mod lease;
+mod lifecycle;
 mod meter;
 mod outbox;
 mod output;
@@ -35,7 +37,9 @@ mod tasks;
 mod telemetry;
 mod worker;
 
+pub use chain::{About, Chain, ChainEvent};
 pub use engine::{DeadRetry, Engine, EngineParts, NotReady, ReloadError, Reloaded, StartError};
+pub use lifecycle::Listening;
 pub use meter::Meter;
 pub use settings::{Retention, Settings};
 pub use status::{BacklogReport, SinkReport, SourceReport, Status, StoreReport, WorkerReport};

@@ -16,9 +16,10 @@ use rules::Checked;
 
 use crate::{
     engine::{EngineParts, ReloadError, Reloaded},
+    lifecycle,
     shared::Shared,
     tasks::{self, Policy, Task},
-    telemetry::{ReloadRefused, RulesLoaded},
+    telemetry::{ReloadRefused, RulesLoaded, StoreFailed},
 };
 
 /// Reads and checks the project, with the sinks that this process has.
@@ -77,6 +78,14 @@ pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError
     warnings.extend(notices);
     let rules = Arc::new(rules);
     let old = shared.rules.swap(Arc::clone(&rules));
+    // Told again by the task that tells, when the store does not take it now.
+    if let Err(error) = lifecycle::refresh(shared).await {
+        StoreFailed {
+            what: "note which changes of jobs are listened to",
+            error: &error,
+        }
+        .emit();
+    }
     let changed = old.revision() != rules.revision();
     if changed {
         shared.revisions.keep(old);

@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use crate::{
     engine::EngineParts,
     lease::Held,
+    lifecycle::Listeners,
     meter::{Cache, Meter},
     outbox::Sender,
     revisions::Revisions,
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) reloading: Mutex<()>,
     /// Asks for recovery before its time has come.
     pub(crate) recover_now: Notify,
+    pub(crate) listeners: Listeners,
     /// What the actions miss here.
     pub(crate) notices: ArcSwap<Vec<Diagnostic>>,
     /// What streams of events share.
@@ -85,6 +87,7 @@ impl Shared {
             phase: watch::Sender::new(Phase::Serving),
             reloading: Mutex::new(()),
             recover_now: Notify::new(),
+            listeners: Listeners::default(),
             notices: ArcSwap::default(),
             live: Live::new(),
             followers: Arc::default(),

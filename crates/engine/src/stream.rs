@@ -26,6 +26,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    lifecycle::{self, Listening},
     shared::{Phase, Shared},
     tasks::{self, Policy, Task},
     telemetry::StoreFailed,
@@ -331,7 +332,13 @@ pub(crate) async fn listen(
             first.map_or(newest, |first| Cursor(first.place.0 - 1))
         }
     };
+    let listening = if filter.topics.iter().any(lifecycle::is_about_jobs) {
+        Some(lifecycle::listen(shared).await?)
+    } else {
+        None
+    };
     Ok(EventStream {
+        _listening: listening,
         head: shared.live.head.subscribe(),
         reader,
         phase,
@@ -376,6 +383,8 @@ pub struct EventStream {
     is_live: bool,
     /// Events to read from the history at once.
     chunk: usize,
+    /// What becomes of jobs is told as long as somebody asks for it.
+    _listening: Option<Listening>,
 }
 
 impl fmt::Debug for EventStream {

@@ -283,6 +283,14 @@ pub(crate) enum Events {
         #[command(flatten)]
         window: Window,
     },
+    /// What an event comes of, and what came of it.
+    Chain {
+        /// The event's id.
+        #[arg(value_name = "EVENT")]
+        id: EventId,
+        #[command(flatten)]
+        json: Json,
+    },
     /// One event, whole.
     Show {
         /// The event's id.

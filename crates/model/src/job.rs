@@ -93,6 +93,19 @@ impl JobState {
         }
     }
 
+    /// Whether a job comes into it by the end of an attempt, if it had one.
+    pub fn follows_an_attempt(self) -> bool {
+        match self {
+            Self::Retrying
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Cancelled
+            | Self::Held
+            | Self::Returned => true,
+            Self::Waiting | Self::Delayed | Self::Queued | Self::Running => false,
+        }
+    }
+
     /// Whether a person may ask for another attempt.
     pub fn is_retryable(self) -> bool {
         match self {

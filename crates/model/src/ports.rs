@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub mod access;
 pub mod chain;
 pub mod custody;
+pub mod lifecycle;
 pub mod outbox;
 pub mod transport;
 

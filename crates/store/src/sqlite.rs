@@ -17,6 +17,7 @@ mod finish;
 mod firing;
 mod jobs;
 mod keys;
+mod lifecycle;
 mod lock;
 mod outbox;
 mod output;
@@ -210,6 +211,8 @@ struct Inner {
     wake: Arc<Notify>,
     /// Told when an outbox was given something.
     outgoing: Arc<Notify>,
+    /// Something was committed.
+    changed: Arc<Notify>,
     counters: Arc<Counters>,
     /// The writer, which ends with the store.
     _tasks: JoinSet<()>,
@@ -252,6 +255,7 @@ impl SqliteStore {
         expire_earlier_leases(path, &mut conn, options.clock.as_ref()).await?;
         let wake = Arc::new(Notify::new());
         let outgoing = Arc::new(Notify::new());
+        let changed = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
         let (sender, items) = mpsc::channel(PENDING);
         let settings = Settings {
@@ -262,6 +266,7 @@ impl SqliteStore {
             queue_limit: options.queue_limit,
             wake: Arc::clone(&wake),
             outgoing: Arc::clone(&outgoing),
+            changed: Arc::clone(&changed),
             counters: Arc::clone(&counters),
         };
         let mut tasks = JoinSet::new();
@@ -275,6 +280,7 @@ impl SqliteStore {
                 readers: readers(path, options.deadline),
                 wake,
                 outgoing,
+                changed,
                 counters,
                 _tasks: tasks,
                 lock: Mutex::new(Some(lock)),
@@ -341,6 +347,7 @@ impl SqliteStore {
         }
         self.inner.wake.notify_waiters();
         self.inner.outgoing.notify_waiters();
+        self.inner.changed.notify_waiters();
         drop(
             self.inner
                 .lock

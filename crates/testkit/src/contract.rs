@@ -20,6 +20,7 @@ pub mod control;
 pub mod custody;
 pub mod history;
 pub mod intake;
+pub mod lifecycle;
 pub mod outbox;
 mod pages;
 pub mod queue;
@@ -43,6 +44,7 @@ use model::{
         access::{Audit, Tokens},
         chain::Chains,
         custody::JobCustody,
+        lifecycle::Lifecycle,
         outbox::Outbox,
     },
     verdict::{StoredVerdict, Verdict},
@@ -66,6 +68,7 @@ pub struct Fixture {
     pub tokens: Arc<dyn Tokens>,
     pub audit: Arc<dyn Audit>,
     pub chains: Arc<dyn Chains>,
+    pub lifecycle: Arc<dyn Lifecycle>,
     /// The clock that the store was given: [`TestClock::by_hand`].
     pub clock: Arc<TestClock>,
     /// What must live as long as the store, such as its directory.
@@ -85,6 +88,7 @@ impl Fixture {
             + Tokens
             + Audit
             + Chains
+            + Lifecycle
             + 'static,
     {
         Self {
@@ -97,7 +101,8 @@ impl Fixture {
             outbox: Arc::clone(&store) as Arc<dyn Outbox>,
             tokens: Arc::clone(&store) as Arc<dyn Tokens>,
             audit: Arc::clone(&store) as Arc<dyn Audit>,
-            chains: store,
+            chains: Arc::clone(&store) as Arc<dyn Chains>,
+            lifecycle: store,
             clock,
             guard: Box::new(guard),
         }
@@ -382,6 +387,11 @@ macro_rules! contract_lines {
                 follow_ups_are_found_when_their_cause_is_gone
                 the_jobs_of_several_events_are_found_at_once
                 the_length_of_a_chain_counts_all_its_branches
+            }
+            lifecycle {
+                changes_are_noted_while_somebody_listens_to_their_state
+                what_was_told_is_not_given_again
+                waiting_for_changes_wakes_when_a_job_changes
             }
         }
     };

@@ -16,15 +16,19 @@ mod dump;
 mod history;
 mod intake;
 mod job;
+mod lifecycle;
 mod outbox;
 mod queue;
 mod state;
 mod storms;
 mod upkeep;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use model::{clock::Clock, fault::FaultPoint, ports::StoreError};
@@ -46,6 +50,35 @@ struct Shared {
     wake: Notify,
     clock: Arc<dyn Clock>,
     queue_limit: usize,
+}
+
+/// The state in the hands of one call, which is one transaction. What it did
+/// to jobs is noted when it is over.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    wake: &'a Notify,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.state.note_changes() {
+            self.wake.notify_waiters();
+        }
+    }
 }
 
 impl MemoryStore {
@@ -95,11 +128,15 @@ impl MemoryStore {
         dump::dump(&self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.shared
-            .state
-            .lock()
-            .expect("no holder of this lock panics")
+    fn lock(&self) -> Locked<'_> {
+        Locked {
+            state: self
+                .shared
+                .state
+                .lock()
+                .expect("no holder of this lock panics"),
+            wake: &self.shared.wake,
+        }
     }
 
     fn now(&self) -> Now {

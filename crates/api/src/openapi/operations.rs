@@ -188,8 +188,8 @@ fn stream(tag: &'static str, summary: &'static str) -> Operation {
 /// The operation of a name; pages have none.
 pub(crate) fn find(name: &str, schemas: &mut Schemas) -> Option<Operation> {
     let found = match name {
-        "list_events" | "publish_events" | "stream_events" | "show_event" | "list_verdicts"
-        | "show_chain" => events(name, schemas)?,
+        "list_events" | "publish_events" | "stream_events" | "show_event" | "show_chain"
+        | "list_verdicts" => events(name, schemas)?,
         "list_jobs" | "show_job" | "read_output" | "stream_output" | "retry_job" | "cancel_job" => {
             jobs(name, schemas)?
         }
@@ -242,6 +242,11 @@ fn events(name: &str, schemas: &mut Schemas) -> Option<Operation> {
             moment("since"),
         ]),
         "show_event" => Operation::read(TAG, "One event.", schemas.of::<json::Event>()),
+        "show_chain" => Operation::read(
+            TAG,
+            "What it comes of, and what came of it.",
+            schemas.of::<json::Chain>(),
+        ),
         "list_verdicts" => {
             let list = schemas.of::<json::List<json::Explanation>>();
             Operation::read(TAG, "What each rule decided about it, and why.", list).with([query(

@@ -193,6 +193,7 @@ pub(crate) async fn serve_linked(
         tokens: Arc::clone(&store) as _,
         audit: Arc::clone(&store) as _,
         chains: Arc::clone(&store) as _,
+        lifecycle: Arc::clone(&store) as _,
         sources: links.sources,
         sinks: links.sinks,
         routes: links.routes,

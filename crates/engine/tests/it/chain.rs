@@ -157,3 +157,163 @@ async fn an_id_that_another_event_has_is_not_taken_for_the_follow_up() {
     let reason = job.reason.unwrap();
     assert!(reason.contains("another event has the id"), "{reason}");
 }
+
+const TOLD: &str = r#"
+rules:
+  - name: work
+    on: a.work
+    key: "{{ event.body.key }}"
+    run: {command: [result, "7"]}
+  - name: broken
+    on: a.broken
+    run: {command: [refuse]}
+  - name: notify
+    on: [lariat.job.failed, lariat.job.succeeded]
+    when: event.body.rule != 'other'
+    run: {command: [refuse, "{{ event.body.rule }} {{ event.body.state }}"]}
+"#;
+
+/// What was said about jobs, oldest first.
+async fn told(engine: &TestEngine) -> Vec<Event> {
+    let events = events(engine).await.into_iter();
+    events.filter(|event| event.topic.is_reserved()).collect()
+}
+
+async fn until_told(engine: &TestEngine, count: usize) {
+    engine
+        .wait(&format!("{count} changes are told"), async || {
+            told(engine).await.len() == count
+        })
+        .await;
+    engine.until_idle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_jobs_is_told_to_the_rules_that_listen() {
+    let engine = TestEngine::start(TOLD).await;
+    let job = engine
+        .publish_job("e1", "a.work", json!({"key": "k"}))
+        .await;
+    engine.publish("e2", "a.broken", json!({})).await;
+    until_told(&engine, 2).await;
+    let told = told(&engine).await;
+    let [good, bad] = told.as_slice() else {
+        panic!("{told:#?}")
+    };
+    assert_eq!("lariat.job.succeeded", good.topic.as_str());
+    assert_eq!(
+        json!({
+            "job": job, "rule": "work", "state": "succeeded", "reason": null, "key": "k",
+            "attempt": 1, "outcome": "succeeded", "summary": "exit code 0",
+            "result": {"step": 7}, "event": {"id": "e1", "topic": "a.work"},
+        }),
+        good.body
+    );
+    let cause = good.cause.as_ref().unwrap();
+    assert_eq!(
+        ("e1", &job, 1),
+        (cause.event.as_str(), &cause.job, cause.hops)
+    );
+    assert_eq!("lariat.job.failed", bad.topic.as_str());
+    assert_eq!(model::event::Severity::Error, bad.severity);
+    // The notifications have failed, and nobody is told of that.
+    let runs = engine.world.runs();
+    let mut notified: Vec<&str> = runs
+        .iter()
+        .filter_map(|run| run.argv.get(1).map(String::as_str))
+        .filter(|text| text.contains(' '))
+        .collect();
+    notified.sort_unstable();
+    assert_eq!(vec!["broken failed", "work succeeded"], notified);
+    assert_eq!(3, engine.letters().await.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_where_nobody_listens() {
+    let rules = "rules:\n  - name: all\n    on: '#'\n    run: {command: [ok]}\n";
+    let engine = TestEngine::start(rules).await;
+    engine.publish("e1", "a.x", json!({})).await;
+    engine.until_idle().await;
+    assert_eq!(1, events(&engine).await.len());
+
+    // Until somebody does.
+    let listening = engine.engine.listen_to_lifecycle().await.unwrap();
+    engine.publish("e2", "a.x", json!({})).await;
+    until_told(&engine, 3).await;
+    let states: Vec<String> = told(&engine)
+        .await
+        .iter()
+        .map(|event| event.topic.to_string())
+        .collect();
+    assert_eq!(
+        vec![
+            "lariat.job.queued",
+            "lariat.job.running",
+            "lariat.job.succeeded"
+        ],
+        states
+    );
+    drop(listening);
+    engine
+        .wait("nobody listens any more", async || {
+            let id = model::id::JobId::generate().to_string();
+            engine.publish(&id, "a.x", json!({})).await;
+            engine.until_idle().await;
+            let before = events(&engine).await.len();
+            engine.publish(&format!("{id}-2"), "a.x", json!({})).await;
+            engine.until_idle().await;
+            events(&engine).await.len() == before + 1
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_decides_who_listens() {
+    let quiet = "rules:\n  - name: w\n    on: a.work\n    run: {command: [ok]}\n";
+    let engine = TestEngine::start(quiet).await;
+    *engine.project.0.lock().unwrap() = TOLD.to_owned();
+    engine.engine.reload().await.unwrap();
+    engine.publish("e1", "a.work", json!({"key": "k"})).await;
+    until_told(&engine, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_a_change_and_its_event_loses_nothing() {
+    for point in [
+        FaultPoint::AfterFinish,
+        FaultPoint::AfterAcceptCommitBeforeReply,
+    ] {
+        for nth in 1..=3 {
+            let mut engine = TestEngine::with_plan(TOLD, FaultPlan::nth(point, nth)).await;
+            let publish = engine.engine.publish(
+                vec![crate::harness::draft("e1", "a.work", json!({"key": "k"}))],
+                "api",
+            );
+            tokio::select! {
+                biased;
+                _ = engine.faults.wait_tripped() => {}
+                answer = publish => {
+                    answer.unwrap();
+                    // The death may lie behind everything that happens.
+                    tokio::select! {
+                        _ = engine.faults.wait_tripped() => {}
+                        () = engine.until_idle() => {}
+                    }
+                }
+            }
+            engine.restart().await;
+            until_told(&engine, 1).await;
+            assert_eq!(2, engine.jobs().await.len(), "{point:?} {nth}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_listens_to_everything_and_itself_ends() {
+    let rules = "rules:\n  - name: all\n    on: lariat.job.#\n    run: {command: [ok]}\n  \
+                 - name: work\n    on: a.work\n    run: {command: [ok]}\n";
+    let engine = TestEngine::start(rules).await;
+    engine.publish("e1", "a.work", json!({})).await;
+    until_told(&engine, 3).await;
+    assert_eq!(4, engine.jobs().await.len());
+}

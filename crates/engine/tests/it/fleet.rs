@@ -260,6 +260,7 @@ impl Fleet {
             tokens: store.clone(),
             audit: store.clone(),
             chains: store.clone(),
+            lifecycle: store.clone(),
             sources: vec![Arc::new(source)],
             sinks: vec![sink.clone()],
             routes: options.routes.clone(),

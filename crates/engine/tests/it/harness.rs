@@ -367,6 +367,7 @@ fn parts(
         tokens: store.clone(),
         audit: store.clone(),
         chains: store.clone(),
+        lifecycle: store.clone(),
         sources: Vec::new(),
         sinks: Vec::new(),
         routes: Vec::new(),

@@ -1,7 +1,10 @@
 //! `lariat events`: the history of events.
 
-use api::json::{Event, List};
-use model::event::{Cause, Severity};
+use api::json::{Chain, Event, List, Member};
+use model::{
+    event::{Cause, Severity},
+    id::EventId,
+};
 
 use crate::{
     args::Events,
@@ -34,6 +37,13 @@ pub(crate) async fn run(
             }
             let list: List<Event> = answer.read()?;
             print(&list, window.since.is_none(), console)
+        }
+        Events::Chain { id, json } => {
+            let answer = client.get(&["events", id.as_str(), "chain"], &[]).await?;
+            if json.json {
+                return console.json(&answer.value()?);
+            }
+            print_chain(&answer.read()?, id, console)
         }
         Events::Show { id, json } => {
             let answer = client.get(&["events", id.as_str()], &[]).await?;
@@ -123,4 +133,59 @@ fn show(event: &Event, console: &mut Console) -> Result<(), Failure> {
     }
     console.line("body")?;
     console.json(body)
+}
+
+/// The chain as a tree; `asked` is marked in it.
+fn print_chain(chain: &Chain, asked: &EventId, console: &mut Console) -> Result<(), Failure> {
+    print_member(chain, (&chain.root, asked), 0, console)?;
+    if chain.truncated {
+        console.say("the chain has more than is shown");
+    }
+    Ok(())
+}
+
+fn print_member(
+    chain: &Chain,
+    (id, asked): (&EventId, &EventId),
+    depth: usize,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let Some(member) = chain.events.iter().find(|member| member.id == *id) else {
+        return Ok(());
+    };
+    let indent = "  ".repeat(depth);
+    let mark = if id == asked { "  (this event)" } else { "" };
+    let line = match &member.topic {
+        Some(topic) => format!("{indent}{topic}  {id}{mark}"),
+        None => format!("{indent}(not kept any more)  {id}{mark}"),
+    };
+    console.line(&line)?;
+    for job in &member.jobs {
+        console.line(&format!("{indent}  {} {}  {}", job.rule, job.state, job.id))?;
+        for child in children(chain, id) {
+            if child
+                .cause
+                .as_ref()
+                .is_some_and(|cause| cause.job == job.id)
+            {
+                print_member(chain, (&child.id, asked), depth + 2, console)?;
+            }
+        }
+    }
+    // Of jobs that are not kept any more, or that another store had.
+    for child in children(chain, id) {
+        let job = child.cause.as_ref().map(|cause| &cause.job);
+        if job.is_some_and(|job| member.jobs.iter().all(|known| known.id != *job)) {
+            print_member(chain, (&child.id, asked), depth + 1, console)?;
+        }
+    }
+    Ok(())
+}
+
+/// The follow-ups of an event. The root is nobody's, whatever it claims.
+fn children<'c>(chain: &'c Chain, id: &'c EventId) -> impl Iterator<Item = &'c Member> {
+    chain.events.iter().filter(move |member| {
+        let cause = member.cause.as_ref().filter(|_| member.id != chain.root);
+        cause.is_some_and(|cause| cause.event == *id)
+    })
 }

@@ -153,6 +153,7 @@ pub(crate) struct Settings {
     pub(crate) queue_limit: usize,
     pub(crate) wake: Arc<Notify>,
     pub(crate) outgoing: Arc<Notify>,
+    pub(crate) changed: Arc<Notify>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -349,6 +350,8 @@ impl Writer {
         if effects.outgoing {
             self.settings.outgoing.notify_waiters();
         }
+        // Whether a trigger has noted something is not known here.
+        self.settings.changed.notify_waiters();
         Ok(())
     }
 

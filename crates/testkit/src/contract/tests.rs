@@ -15,11 +15,12 @@ mod memory {
     crate::contract_suite!(fixture);
 }
 
-const PORTS: [&str; 5] = [
+const PORTS: [&str; 6] = [
     include_str!("../../../model/src/ports.rs"),
     include_str!("../../../model/src/ports/access.rs"),
     include_str!("../../../model/src/ports/chain.rs"),
     include_str!("../../../model/src/ports/custody.rs"),
+    include_str!("../../../model/src/ports/lifecycle.rs"),
     include_str!("../../../model/src/ports/outbox.rs"),
 ];
 
@@ -57,6 +58,7 @@ fn every_function_of_the_suite_is_in_its_list() {
         ("outbox", include_str!("outbox.rs")),
         ("access", include_str!("access.rs")),
         ("chain", include_str!("chain.rs")),
+        ("lifecycle", include_str!("lifecycle.rs")),
         ("storms", include_str!("storms.rs")),
     ];
     for (port, source) in sources {

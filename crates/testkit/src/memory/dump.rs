@@ -40,6 +40,7 @@ fn write_state(out: &mut String, state: &State) -> fmt::Result {
         job_seqs: _,
         dead,
         outbox,
+        lifecycle: _,
         revisions,
         // Of people, not of the engine.
         tokens: _,

@@ -19,7 +19,10 @@ use model::{
     verdict::{Decision, Firing, StoredVerdict, Verdict},
 };
 
-use super::job::{Due, JobRow};
+use super::{
+    job::{Due, JobRow},
+    lifecycle::Noted,
+};
 
 /// Both clocks, read once for a whole transaction.
 #[derive(Debug, Clone)]
@@ -39,6 +42,7 @@ pub(crate) struct State {
     pub(crate) job_seqs: HashMap<JobId, i64>,
     pub(crate) dead: BTreeMap<i64, DeadLetter>,
     pub(crate) outbox: BTreeMap<i64, Place>,
+    pub(crate) lifecycle: Noted,
     pub(crate) revisions: BTreeMap<String, ProjectText>,
     pub(crate) tokens: BTreeMap<i64, KeptToken>,
     pub(crate) audit: BTreeMap<i64, AuditEntry>,
