@@ -30,6 +30,7 @@ async fn every_example_passes_the_check() {
         names.push(name);
     }
     for expected in [
+        "chain",
         "cloudevents",
         "debounce",
         "deploy",
@@ -423,4 +424,68 @@ async fn cloudevents_packs_an_order_and_passes_it_on() {
         "customer/mary",
         service.json(&["jobs", "show", job]).await["key"]
     );
+}
+
+#[tokio::test]
+async fn chain_builds_announces_and_tells_of_what_failed() {
+    let project = example("chain");
+    let rules = project.path().join("rules/chain.yml");
+    // Nobody listens there: a port that was free a moment ago.
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let text = fs_err::read_to_string(&rules).unwrap();
+    fs_err::write(&rules, text.replace("9099", &port.to_string())).unwrap();
+    let service = Service::start(project.path()).await;
+    service
+        .lariat(&[
+            "publish",
+            "org.example.commit",
+            r#"{"package": "kernel"}"#,
+            "--id",
+            "c1",
+            "--wait",
+        ])
+        .await
+        .expect(0)
+        .says("building kernel");
+    let url = format!("{}/api/v1/events/c1/chain", service.url);
+    let told = async || {
+        let chain: Value = client()
+            .get(&url)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let events = chain["events"].as_array().unwrap().clone();
+        let jobs = events
+            .iter()
+            .flat_map(|event| event["jobs"].as_array().unwrap().clone());
+        jobs.map(|job| {
+            format!(
+                "{} {}",
+                job["rule"].as_str().unwrap(),
+                job["state"].as_str().unwrap()
+            )
+        })
+        .collect::<Vec<String>>()
+    };
+    let expect = [
+        "build succeeded",
+        "announce failed",
+        "notify-failures succeeded",
+    ];
+    wait_until("somebody was told", PATIENCE, async || {
+        told().await == expect
+    })
+    .await;
+    service
+        .lariat(&["events", "chain", "c1"])
+        .await
+        .expect(0)
+        .says("org.example.build.done")
+        .says("lariat.job.failed");
 }
