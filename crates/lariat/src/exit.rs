@@ -45,7 +45,9 @@ impl Exit {
             Self::Ok => "it worked, or there was nothing to do",
             Self::Unexpected => "something went wrong that no other code names",
             Self::Usage => "the command line, or the request made from it, is not valid",
-            Self::Configuration => "`lariat.yml`, a rule or a test is not valid, and diagnostics say where; or a test fails",
+            Self::Configuration => {
+                "`lariat.yml`, a rule or a test is not valid, and diagnostics say where; or a test fails"
+            }
             Self::Unreachable => {
                 "the service or a broker did not answer, could not take it now, a secret could not be read, or `--timeout` passed"
             }

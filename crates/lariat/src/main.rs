@@ -97,7 +97,10 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
         Command::Schema(schema) => commands::schema::run(schema, console).map(|()| Exit::Ok),
         Command::Token(token) => {
             let url = cli.url.as_ref().or(environment.url.as_ref());
-            let reach = (url.map(String::as_str), Credentials::read(cli, environment)?);
+            let reach = (
+                url.map(String::as_str),
+                Credentials::read(cli, environment)?,
+            );
             let done = Box::pin(commands::token::run(token, reach, console));
             client_runtime()?.block_on(done).map(|()| Exit::Ok)
         }

@@ -10,8 +10,8 @@ use rules::{
 };
 
 use crate::config::{
-    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, Scope, StoreUrl, Workers, listen, listener,
-    route, sink, source,
+    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, Scope, StoreUrl, Workers, listen,
+    listener, route, sink, source,
 };
 
 /// Keys of the file that a later version will have.

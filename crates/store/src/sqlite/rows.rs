@@ -150,11 +150,11 @@ pub(crate) fn event(row: &SqliteRow) -> Result<Event, Failure> {
         headers: exact_object(row.try_get("headers")?, &what("headers"))?,
         body: exact_json(row.try_get("body")?, &what("body"))?,
         origin: from_json(row.try_get("origin")?, &what("origin"))?,
-        id: parse::<EventId>(&id, "event id")?,
         cause: row
             .try_get::<Option<&str>, _>("cause")?
             .map(|text| from_json(text, &what("cause")))
             .transpose()?,
+        id: parse::<EventId>(&id, "event id")?,
     })
 }
 

@@ -118,7 +118,10 @@ pub async fn the_place_of_an_event_is_a_cursor_of_the_list(store: &Fixture) {
     };
     let page = store.history.events(&query).await.unwrap();
     let places: Vec<Cursor> = page.items.iter().map(|it| it.place).collect();
-    assert!(places.is_sorted_by(|a, b| a < b), "commit order: {places:?}");
+    assert!(
+        places.is_sorted_by(|a, b| a < b),
+        "commit order: {places:?}"
+    );
     assert_eq!(page.next, places.last().copied());
     for (n, item) in page.items.iter().enumerate() {
         let (newer, _) = turn(store, Position::After(item.place), 10).await;

@@ -115,12 +115,17 @@ impl History for MemoryStore {
     async fn dead_letters(&self, query: &DeadQuery) -> Result<Page<DeadLetter>, StoreError> {
         self.enter().await?;
         let state = self.lock();
-        Ok(page(&state.dead, query.position, query.limit, |_, letter| {
-            let is_asked_for = query.kind.is_none_or(|it| it == letter.content.kind)
-                && (query.rule.is_none() || query.rule == letter.content.rule)
-                && letter.state == query.state.unwrap_or(DeadState::Open);
-            is_asked_for.then(|| letter.clone())
-        }))
+        Ok(page(
+            &state.dead,
+            query.position,
+            query.limit,
+            |_, letter| {
+                let is_asked_for = query.kind.is_none_or(|it| it == letter.content.kind)
+                    && (query.rule.is_none() || query.rule == letter.content.rule)
+                    && letter.state == query.state.unwrap_or(DeadState::Open);
+                is_asked_for.then(|| letter.clone())
+            },
+        ))
     }
 
     async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, StoreError> {

@@ -23,7 +23,9 @@ pub(super) fn job_badge(state: JobState) -> Badge {
             JobState::Failed => "bad",
             JobState::Held | JobState::Retrying | JobState::Returned => "warn",
             JobState::Running => "busy",
-            JobState::Waiting | JobState::Delayed | JobState::Queued | JobState::Cancelled => "plain",
+            JobState::Waiting | JobState::Delayed | JobState::Queued | JobState::Cancelled => {
+                "plain"
+            }
         },
     }
 }

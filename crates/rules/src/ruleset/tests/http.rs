@@ -53,7 +53,10 @@ fn a_request_has_defaults() {
         ("POST", HttpBody::Json(Value::Null)),
         (null.method, null.body)
     );
-    let event = http("{http: {url: 'http://h.example/x', format: cloudevents}}", "{}");
+    let event = http(
+        "{http: {url: 'http://h.example/x', format: cloudevents}}",
+        "{}",
+    );
     assert_eq!(
         ("POST", HttpBody::CloudEvent(None)),
         (event.method, event.body)
