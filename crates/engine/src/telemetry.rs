@@ -403,7 +403,7 @@ impl ReloadRefused {
         let problems = self.problems;
         error!(
             problems,
-            "the rules have {problems} problems, the old ones stay in force"
+            "problems in the rules: {problems}, the old ones stay in force"
         );
     }
 }
@@ -441,7 +441,7 @@ pub(crate) fn draining(running: usize) {
 }
 
 pub(crate) fn stopping(running: usize) {
-    info!(running, "stopping at once, {running} jobs are cut");
+    info!(running, "stopping at once, running jobs cut: {running}");
 }
 
 pub(crate) mod links;
