@@ -222,7 +222,8 @@ async fn say(output: &dyn OutputSink, text: &str) {
     output.write(text.as_bytes().to_vec()).await;
 }
 
-/// What an error means. What the machine lacks is there or not at every try.
+/// What an error means. What the machine lacks is there or not at every try,
+/// and so is a certificate that is refused: somebody has to change something.
 fn failed(error: &RequestError) -> Outcome {
     let retry = match error {
         RequestError::Unready(reason) => {
@@ -230,7 +231,9 @@ fn failed(error: &RequestError) -> Outcome {
                 reason: reason.clone(),
             };
         }
-        RequestError::Private(_) | RequestError::Redirect(_) => Retry::Pointless,
+        RequestError::Private(_) | RequestError::Redirect(_) | RequestError::Untrusted(_) => {
+            Retry::Pointless
+        }
         RequestError::Failed(_) => Retry::Worthwhile,
     };
     Outcome::Failed {

@@ -5,7 +5,7 @@
 //! not by the client, so that each is looked at. Proxies of the environment
 //! are not used, since they would connect to what is not looked at.
 
-use std::{error::Error, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, io, path::Path, sync::Arc, time::Duration};
 
 use model::action::{HttpBody, HttpCall, HttpText, HttpUrl, StepContext};
 use reqwest::{
@@ -13,6 +13,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION},
     redirect::Policy,
 };
+use rustls::CertificateError;
 use url::{Host, form_urlencoded};
 use wire::cloudevents;
 
@@ -33,6 +34,9 @@ pub(super) enum RequestError {
     Private(#[from] Private),
     #[error("{0}")]
     Redirect(String),
+    /// The server does not prove to be who was asked for.
+    #[error("the server's certificate is refused: {0}")]
+    Untrusted(String),
     /// The network, the server or TLS.
     #[error("{0}")]
     Failed(String),
@@ -326,7 +330,34 @@ fn explain(error: reqwest::Error) -> RequestError {
     if let Some(private) = private(&error) {
         return RequestError::Private(private.clone());
     }
+    if let Some(refused) = refused_certificate(&error) {
+        return RequestError::Untrusted(match refused {
+            CertificateError::UnknownIssuer => {
+                "its authority is unknown here; the key `ca` names a file with one".to_owned()
+            }
+            other => other.to_string(),
+        });
+    }
     RequestError::Failed(causes(&error.without_url()))
+}
+
+/// The certificate that is somewhere behind an error of a request.
+fn refused_certificate<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e CertificateError> {
+    let mut error = Some(error);
+    while let Some(here) = error {
+        if let Some(rustls::Error::InvalidCertificate(refused)) = here.downcast_ref() {
+            return Some(refused);
+        }
+        // An error of this type names what is behind its inner one as source.
+        let inner = here
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        error = match inner {
+            Some(inner) => Some(inner),
+            None => here.source(),
+        };
+    }
+    None
 }
 
 /// An error with what is behind it, in one line.

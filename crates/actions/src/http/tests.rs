@@ -24,6 +24,8 @@ use tokio::{
 
 use super::*;
 
+mod tls;
+
 /// What the server does with one request.
 #[derive(Debug, Clone)]
 enum Reply {
