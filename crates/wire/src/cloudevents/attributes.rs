@@ -68,6 +68,11 @@ pub(super) fn read(values: Object, place: Place, problems: &mut Problems) -> Opt
             continue;
         }
         missing.retain(|known| *known != name);
+        if value == "" && REQUIRED.contains(&name.as_str()) {
+            let message = "is required and must not be empty".to_owned();
+            problems.add(RefusalKind::Invalid, Some(place.name(&name)), message);
+            continue;
+        }
         let read = match name.as_str() {
             "specversion" => text(&value).and_then(spec_version),
             "id" => text(&value).map(|text| id = Some(text.to_owned())),

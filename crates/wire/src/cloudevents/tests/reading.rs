@@ -69,10 +69,14 @@ fn everything_that_is_wrong_is_named() {
         json!({"id": null}),
         &["0 id: every CloudEvent has `id`, and this has none"],
     );
-    bad(
-        json!({"id": ""}),
-        &["0 id: must not be empty; leave it out instead"],
-    );
+    for name in ["specversion", "id", "source", "type"] {
+        let expect = format!("0 {name}: is required and must not be empty");
+        bad(json!({name: ""}), &[&expect]);
+    }
+    for name in ["subject", "time", "dataschema", "datacontenttype"] {
+        let expect = format!("0 {name}: must not be empty; leave it out instead");
+        bad(json!({name: ""}), &[&expect]);
+    }
     bad(json!({"id": 7}), &["0 id: must be a string, not a number"]);
     bad(json!({"id": "a\nb"}), &[r"0 id: may not contain '\n'"]);
     bad(
@@ -333,7 +337,7 @@ fn bad_headers_are_named() {
     );
     bad(
         &[("ce-source", b"")],
-        &["0 ce-source: must not be empty; leave it out instead"],
+        &["0 ce-source: is required and must not be empty"],
     );
     refused(
         binary(&[], Some("nonsense"), b""),
