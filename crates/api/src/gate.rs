@@ -243,7 +243,7 @@ fn check_same_site(request: &Request) -> Answer<()> {
 /// Of a page of ours; what stands before us may add the encryption.
 pub(crate) const SCHEMES: [&str; 2] = ["http", "https"];
 
-/// What a request to change something says about where it comes from.
+/// What a request says about the page that it comes from, if it does.
 pub(crate) fn check_origin(headers: &HeaderMap, schemes: &[&str]) -> Answer<()> {
     if headers.contains_key(header::ORIGIN) {
         let host = one(headers, &header::HOST).unwrap_or_default();
@@ -299,10 +299,23 @@ fn check(request: &Request, scheme: &str) -> Answer<()> {
         return Err(forbidden_host("its address and its `Host` differ"));
     }
 
-    if is_safe(request.method()) {
+    if is_followed_link(request) {
         return Ok(());
     }
     check_origin(headers, &[scheme])
+}
+
+/// Whether a person in a browser goes to one of the pages, wherever the link
+/// to it stood. The site that it stood on sees nothing of the answer.
+fn is_followed_link(request: &Request) -> bool {
+    let mode = HeaderName::from_static("sec-fetch-mode");
+    let headers = request.headers();
+    let path = request.uri().path();
+    request.method() == Method::GET
+        && !path.starts_with("/api/")
+        && path != "/metrics"
+        && !headers.contains_key(header::ORIGIN)
+        && one(headers, &mode) == Some("navigate")
 }
 
 fn forbidden_host(why: &str) -> Problem {
@@ -318,7 +331,9 @@ fn forbidden_host(why: &str) -> Problem {
 fn forbidden_origin(header: &str) -> Problem {
     Problem::new(
         ProblemCode::ForbiddenOrigin,
-        format!("{header} says that another site sent the request, which may change nothing here"),
+        format!(
+            "{header} says that a page of another site sent the request; only pages of this service may"
+        ),
     )
 }
 

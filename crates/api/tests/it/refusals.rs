@@ -399,6 +399,56 @@ async fn other_hosts_and_other_sites_are_refused() {
 }
 
 #[tokio::test]
+async fn other_sites_read_nothing_of_an_open_service() {
+    let served = serve().await;
+    let own = format!("http://{}", served.address);
+    let get = async |path: &str, headers: &[(&str, &str)]| {
+        served.request("GET", path, headers, b"").await
+    };
+    let link = [
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Mode", "navigate"),
+    ];
+    for path in [
+        "/api/v1/status",
+        "/api/v1/events",
+        "/api/v1/events/stream",
+        "/api/v1/nothing",
+        "/metrics",
+        "/healthz/live",
+        "/",
+    ] {
+        for header in [
+            ("Origin", "http://evil.example"),
+            ("Origin", "null"),
+            ("Origin", "http://127.0.0.1:1"),
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+        ] {
+            let what = format!("{path} with {header:?}");
+            check_problem(&get(path, &[header]).await, "403 forbidden_origin", &what);
+        }
+        let both = [&link[..], &[("Origin", "http://evil.example")]].concat();
+        check_problem(&get(path, &both).await, "403 forbidden_origin", path);
+    }
+    for path in ["/api/v1/status", "/metrics"] {
+        check_problem(&get(path, &link).await, "403 forbidden_origin", path);
+        for header in [
+            ("Origin", own.as_str()),
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Sec-Fetch-Site", "none"),
+        ] {
+            assert_eq!(200, get(path, &[header]).await.status, "{path} {header:?}");
+        }
+    }
+    // A link to a page may stand anywhere.
+    assert_eq!(200, get("/", &link).await.status);
+    let reply = served.request("POST", "/api/v1/reload", &link, b"").await;
+    check_problem(&reply, "403 forbidden_origin", "a form of another site");
+    served.end().await;
+}
+
+#[tokio::test]
 async fn a_full_queue_is_429_and_accepts_nothing() {
     let served = serve_with(3, |_| {}).await;
     let event = r#"{"topic": "org.example.keyed", "body": {"key": "k"}}"#;
