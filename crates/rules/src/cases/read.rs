@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use model::{
     clock::Timestamp,
-    event::{Event, Origin, Severity},
-    id::{EventId, RuleName},
+    event::{Cause, Event, MAX_HOPS, Origin, Severity},
+    id::{EventId, JobId, RuleName},
     json::Object,
     suggest::nearest,
     topic::Topic,
@@ -238,6 +238,10 @@ fn read_event(reader: &mut Reader<'_>, node: &Node) -> Option<Event> {
         },
         None => Some(Object::new()),
     };
+    let cause = match keys.stated(reader, "cause") {
+        Some(node) => read_cause(reader, node).map(Some),
+        None => Some(None),
+    };
     keys.finish(reader, &[]);
     let time = time?;
     Some(Event {
@@ -250,7 +254,29 @@ fn read_event(reader: &mut Reader<'_>, node: &Node) -> Option<Event> {
         headers: headers?,
         body,
         origin: Origin::open_http(),
-        cause: None,
+        cause: cause?,
+    })
+}
+
+/// What a follow-up comes of. Most rules look at the event only.
+fn read_cause(reader: &mut Reader<'_>, node: &Node) -> Option<Cause> {
+    let mut keys = reader.mapping(node, "a cause")?;
+    let event: Option<EventId> = keys
+        .required(reader, "event")
+        .and_then(|node| parsed(reader, node));
+    let job: Option<JobId> = match keys.stated(reader, "job") {
+        Some(node) => parsed(reader, node),
+        None => Some("test".parse().expect("letters are an id")),
+    };
+    let hops = match keys.stated(reader, "hops") {
+        Some(node) => reader.integer(node, 1..=u64::from(MAX_HOPS)),
+        None => Some(1),
+    };
+    keys.finish(reader, &[]);
+    Some(Cause {
+        event: event?,
+        job: job?,
+        hops: u8::try_from(hops?).ok()?,
     })
 }
 

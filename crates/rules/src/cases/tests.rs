@@ -23,6 +23,11 @@ rules:
     on: lariat.job.*
     when: event.source == "lariat" and event.severity == "error" and event.headers.a == 1
     run: {playbook: site.yml}
+  - name: follow
+    on: org.example.built
+    when: event.cause is defined and event.cause.hops < 3
+    key: "{{ event.cause.event }} {{ event.cause.job }}"
+    run: {playbook: site.yml}
   - name: shade
     on: org.example.shade
     key: k
@@ -140,6 +145,19 @@ fn what_is_as_expected_is_no_surprise() {
   fires: tell",
         &[],
     );
+    // Follow-ups, and what is none.
+    for (cause, fires) in [
+        ("{event: c1}", "{rule: follow, key: c1 test}"),
+        (
+            "{event: c1, job: 01-a, hops: 2}",
+            "{rule: follow, key: c1 01-a}",
+        ),
+        ("{event: c1, hops: 3}", "[]"),
+    ] {
+        let event = format!("{{topic: org.example.built, cause: {cause}}}");
+        surprises(&format!("- {{event: {event}, fires: {fires}}}"), &[]);
+    }
+    surprises("- {event: {topic: org.example.built}, fires: []}", &[]);
     surprises(
         "- {event: {topic: org.example.shade}, fires: {rule: shade, key: k}}",
         &[],
@@ -212,6 +230,10 @@ fn everything_that_is_wrong_is_reported_at_once() {
 - event: {topic: a}
   event: {topic: b}
   fires:
+- event: {topic: a, cause: {jobs: 1, job: a/b, hops: 17}}
+  fires: []
+- event: {topic: a, cause: c1}
+  fires: []
 ";
     insta::assert_snapshot!(problems(text).join("\n"), @r"
     1:18 bad-value word 2 of the topic is empty
@@ -234,6 +256,11 @@ fn everything_that_is_wrong_is_reported_at_once() {
     13:3 wrong-type expected a case, which is a mapping, found a number
     15:3 duplicate-key the key `event` stands here twice; it stands on line 14 already
     16:3 missing-key `fires` has no value
+    17:28 missing-key a cause needs the key `event`
+    17:29 unknown-key a cause has no key `jobs`; did you mean `job`?
+    17:43 bad-value a job id may not contain '/'; allowed are letters, digits and `-`
+    17:54 bad-value expected a whole number from 1 to 16, found 17
+    19:28 wrong-type expected a cause, which is a mapping, found a string
     ");
 }
 

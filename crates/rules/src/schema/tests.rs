@@ -176,6 +176,10 @@ fn the_schema_of_tests_has_the_keys_of_the_reader() {
             ("/$defs/case", "[{event: {topic: a}, fires: [], %}]"),
             ("/$defs/event", "[{event: {topic: a, %}, fires: []}]"),
             (
+                "/$defs/cause",
+                "[{event: {topic: a, cause: {event: b, %}}, fires: []}]",
+            ),
+            (
                 "/$defs/expected",
                 "[{event: {topic: a}, fires: [{rule: a, %}]}]",
             ),
