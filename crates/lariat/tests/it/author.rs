@@ -44,7 +44,15 @@ async fn every_example_with_tests_passes_them() {
         assert!(ran.stderr.contains("passed"), "{name}: {}", ran.stderr);
         tested.push(name);
     }
-    for expected in ["deploy", "hello", "releng"] {
+    for expected in [
+        "chain",
+        "cloudevents",
+        "debounce",
+        "deploy",
+        "hello",
+        "releng",
+        "throttle",
+    ] {
         assert!(tested.iter().any(|name| name == expected), "{tested:?}");
     }
 }
@@ -396,8 +404,9 @@ async fn check_doubts_what_was_probably_not_meant() {
         assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
     }
     // Examples are meant as they are.
-    for name in ["deploy", "hello", "loopabull", "releng"] {
-        let project = example(name);
+    for entry in fs_err::read_dir(examples()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let project = example(&name);
         let ran = run(
             &["check", "--project", project.path().to_str().unwrap()],
             &[],

@@ -4,10 +4,15 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 use testkit::{
-    Broker, Vhost,
+    Broker, TempProject, Vhost,
     broker::Outgoing,
     process::wait_until,
     tools::{Ansible, CloudEvents, ansible},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::timeout,
 };
 
 use crate::{
@@ -33,6 +38,7 @@ async fn every_example_passes_the_check() {
         "chain",
         "cloudevents",
         "debounce",
+        "demo",
         "deploy",
         "hello",
         "loopabull",
@@ -426,18 +432,38 @@ async fn cloudevents_packs_an_order_and_passes_it_on() {
     );
 }
 
-#[tokio::test]
-async fn chain_builds_announces_and_tells_of_what_failed() {
+/// The example with the other service at `port`.
+fn chain_to(port: u16) -> TempProject {
     let project = example("chain");
     let rules = project.path().join("rules/chain.yml");
-    // Nobody listens there: a port that was free a moment ago.
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
     let text = fs_err::read_to_string(&rules).unwrap();
-    fs_err::write(&rules, text.replace("9099", &port.to_string())).unwrap();
-    let service = Service::start(project.path()).await;
+    let there = "http://127.0.0.1:9099/";
+    assert_eq!(1, text.matches(there).count());
+    let here = format!("http://127.0.0.1:{port}/");
+    fs_err::write(&rules, text.replace(there, &here)).unwrap();
+    project
+}
+
+/// The jobs of the chain of `event`, as `rule state`.
+async fn chain_jobs(service: &Service, event: &str) -> Vec<String> {
+    let url = format!("{}/api/v1/events/{event}/chain", service.url);
+    let reply = client().get(&url).send().await.unwrap();
+    let chain: Value = reply.json().await.unwrap();
+    let events = chain["events"].as_array().unwrap().clone();
+    let jobs = events
+        .iter()
+        .flat_map(|event| event["jobs"].as_array().unwrap().clone());
+    jobs.map(|job| {
+        format!(
+            "{} {}",
+            job["rule"].as_str().unwrap(),
+            job["state"].as_str().unwrap()
+        )
+    })
+    .collect()
+}
+
+async fn commit(service: &Service) {
     service
         .lariat(&[
             "publish",
@@ -450,36 +476,25 @@ async fn chain_builds_announces_and_tells_of_what_failed() {
         .await
         .expect(0)
         .says("building kernel");
-    let url = format!("{}/api/v1/events/c1/chain", service.url);
-    let told = async || {
-        let chain: Value = client()
-            .get(&url)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        let events = chain["events"].as_array().unwrap().clone();
-        let jobs = events
-            .iter()
-            .flat_map(|event| event["jobs"].as_array().unwrap().clone());
-        jobs.map(|job| {
-            format!(
-                "{} {}",
-                job["rule"].as_str().unwrap(),
-                job["state"].as_str().unwrap()
-            )
-        })
-        .collect::<Vec<String>>()
+}
+
+#[tokio::test]
+async fn chain_builds_announces_and_tells_of_what_failed() {
+    // Nobody listens there: a port that was free a moment ago.
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
     };
+    let project = chain_to(port);
+    let service = Service::start(project.path()).await;
+    commit(&service).await;
     let expect = [
         "build succeeded",
         "announce failed",
         "notify-failures succeeded",
     ];
     wait_until("somebody was told", PATIENCE, async || {
-        told().await == expect
+        chain_jobs(&service, "c1").await == expect
     })
     .await;
     service
@@ -488,4 +503,43 @@ async fn chain_builds_announces_and_tells_of_what_failed() {
         .expect(0)
         .says("org.example.build.done")
         .says("lariat.job.failed");
+}
+
+/// Takes one request, answers it, and gives it back.
+async fn take_request(listener: TcpListener) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut request = Vec::new();
+    // The body is one flat object.
+    while !request.ends_with(b"}") {
+        assert_ne!(0, stream.read_buf(&mut request).await.unwrap());
+    }
+    let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+    stream.write_all(answer).await.unwrap();
+    String::from_utf8(request).unwrap()
+}
+
+#[tokio::test]
+async fn chain_announces_what_was_built_under_a_key_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let project = chain_to(listener.local_addr().unwrap().port());
+    let service = Service::start(project.path()).await;
+    commit(&service).await;
+    let request = timeout(PATIENCE, take_request(listener)).await.unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.starts_with("PUT /packages/kernel HTTP/1.1\r\n"),
+        "{head}"
+    );
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(json!({"state": "built", "commit": "c1"}), body);
+    wait_until("it was announced", PATIENCE, async || {
+        chain_jobs(&service, "c1").await == ["build succeeded", "announce succeeded"]
+    })
+    .await;
+    let jobs = service.json(&["jobs", "list", "--rule", "announce"]).await;
+    let key = format!(
+        "idempotency-key: {}",
+        jobs["items"][0]["id"].as_str().unwrap()
+    );
+    assert!(head.lines().any(|line| line == key), "{key}: {head}");
 }
