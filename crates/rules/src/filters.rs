@@ -13,7 +13,7 @@ mod text;
 use std::rc::Rc;
 
 pub(crate) use lists::items;
-pub(crate) use pattern::{PatternUse, compile, compile_glob};
+pub(crate) use pattern::{Cost, PatternUse, compile, compile_glob};
 pub(crate) use predicates::test;
 
 use crate::{

@@ -149,7 +149,7 @@ fn beginnings(args: &Args, is_anchored: bool) -> Option<Vec<Vec<u8>>> {
     }
     let pattern = args.pattern.as_ref()?;
     let mut parser = regex_syntax::ParserBuilder::new().nest_limit(50).build();
-    let hir = parser.parse(pattern.0.as_str()).ok()?;
+    let hir = parser.parse(pattern.regex.as_str()).ok()?;
     let starts = hir.properties().look_set_prefix().contains(Look::Start);
     if !is_anchored && !starts {
         return None;

@@ -1,6 +1,7 @@
 //! Conditions as tables: text, event, answer.
 
 mod errors;
+mod patterns;
 mod properties;
 
 use model::{

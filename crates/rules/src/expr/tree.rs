@@ -8,7 +8,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use crate::filters::{Filter, Method, Test};
+use crate::filters::{Cost, Filter, Method, Test};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expr {
@@ -172,11 +172,14 @@ impl Args {
 
 /// A regular expression, equal to another when its text is.
 #[derive(Debug, Clone)]
-pub(crate) struct Pattern(pub(crate) Regex);
+pub(crate) struct Pattern {
+    pub(crate) regex: Regex,
+    pub(crate) cost: Cost,
+}
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
+        self.regex.as_str() == other.regex.as_str()
     }
 }
 

@@ -1,15 +1,23 @@
-//! Regular expressions and globs, in time that is linear in the text.
+//! Regular expressions and globs, in time that is linear in the text, and paid
+//! for by their size.
 //!
 //! A constant pattern is compiled when the expression is parsed. One that is
 //! computed is compiled when it is used, under the same limits on its size, and
 //! its length is limited besides, since it can come from an event.
 
+mod cost;
+
 use std::borrow::Cow;
 
 use regex::{Captures, Regex, RegexBuilder};
 
+pub(crate) use cost::Cost;
+
 use super::{Filter, Given, part, text_of};
-use crate::value::{Text, Trouble, Val, failed};
+use crate::{
+    expr::tree::Pattern,
+    value::{Text, Trouble, Val, failed},
+};
 
 /// How an argument is used as a pattern. It is always the first parameter;
 /// the numbers are the parameters of its flags.
@@ -19,17 +27,19 @@ pub(crate) enum PatternUse {
     Glob,
 }
 
+/// Room for `\w{20}`: Unicode has many letters.
 const COMPILED_SIZE_LIMIT: usize = 1 << 20;
 const COMPUTED_LENGTH_LIMIT: usize = 1000;
+const DEEPEST: u32 = 50;
 
 /// Compiles a regular expression or says what is wrong with it.
-pub(crate) fn compile(pattern: &str, ignorecase: bool, multiline: bool) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
+pub(crate) fn compile(pattern: &str, ignorecase: bool, multiline: bool) -> Result<Pattern, String> {
+    let regex = RegexBuilder::new(pattern)
         .case_insensitive(ignorecase)
         .multi_line(multiline)
         .size_limit(COMPILED_SIZE_LIMIT)
         .dfa_size_limit(COMPILED_SIZE_LIMIT)
-        .nest_limit(50)
+        .nest_limit(DEEPEST)
         .build()
         .map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
@@ -39,11 +49,18 @@ pub(crate) fn compile(pattern: &str, ignorecase: bool, multiline: bool) -> Resul
                 let reason = reason.strip_prefix("error: ").unwrap_or(reason);
                 format!("the regular expression is not valid: {reason}")
             }
-        })
+        })?;
+    let cost = Cost::of(pattern, ignorecase, multiline);
+    let cost = cost.ok_or("the regular expression is not valid")?;
+    Ok(Pattern { regex, cost })
 }
 
 /// Compiles a glob: `*`, `?`, `[abc]`, `[!abc]`.
-pub(crate) fn compile_glob(pattern: &str) -> Result<Regex, String> {
+pub(crate) fn compile_glob(pattern: &str) -> Result<Pattern, String> {
+    compile(&regex_of_glob(pattern)?, false, false)
+}
+
+fn regex_of_glob(pattern: &str) -> Result<String, String> {
     let mut regex = String::from(r"(?s)\A");
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
@@ -75,16 +92,16 @@ pub(crate) fn compile_glob(pattern: &str) -> Result<Regex, String> {
         }
     }
     regex.push_str(r"\z");
-    compile(&regex, false, false)
+    Ok(regex)
 }
 
 /// The pattern of a call: the one compiled at parse, or the computed one.
 pub(super) fn of_call<'a>(
     given: &Given<'a, '_>,
     usage: PatternUse,
-) -> Result<Cow<'a, Regex>, Trouble> {
+) -> Result<Cow<'a, Pattern>, Trouble> {
     if let Some(pattern) = given.pattern {
-        return Ok(Cow::Borrowed(&pattern.0));
+        return Ok(Cow::Borrowed(pattern));
     }
     let text = given.text(0)?;
     if text.len() > COMPUTED_LENGTH_LIMIT {
@@ -94,13 +111,24 @@ pub(super) fn of_call<'a>(
     }
     // Compiling is dear; a list of items must not repeat it without end.
     given.budget.steps(500 + text.len() * 4)?;
-    let compiled = match usage {
+    let (regex, ignorecase, multiline) = match usage {
         PatternUse::Regex {
             ignorecase,
             multiline,
-        } => compile(&text, given.flag(ignorecase), given.flag(multiline)),
-        PatternUse::Glob => compile_glob(&text),
+        } => (
+            Cow::Borrowed(&*text),
+            given.flag(ignorecase),
+            given.flag(multiline),
+        ),
+        PatternUse::Glob => {
+            let regex = regex_of_glob(&text).map_err(Trouble::Failed)?;
+            (Cow::Owned(regex), false, false)
+        }
     };
+    if let Some(cost) = Cost::of(&regex, ignorecase, multiline) {
+        given.budget.steps(cost.compiling())?;
+    }
+    let compiled = compile(&regex, ignorecase, multiline);
     compiled.map(Cow::Owned).map_err(Trouble::Failed)
 }
 
@@ -113,12 +141,15 @@ pub(super) fn filter<'a>(
         return failed("this filter has no pattern");
     };
     let text = text_of(value, given.budget)?;
-    let regex = of_call(given, usage)?;
-    given.budget.steps(text.len() / 16)?;
+    let pattern = of_call(given, usage)?;
+    let groups = pattern.regex.captures_len();
+    given
+        .budget
+        .steps(pattern.cost.grouping(text.len(), groups))?;
     match filter {
-        Filter::RegexSearch => search(&text, &regex, given),
-        Filter::RegexFindall => find_all(&text, &regex, given),
-        _ => replace(&text, &regex, given),
+        Filter::RegexSearch => search(&text, &pattern.regex, given),
+        Filter::RegexFindall => find_all(&text, &pattern, given),
+        _ => replace(&text, &pattern, given),
     }
 }
 
@@ -164,14 +195,18 @@ fn search<'a>(text: &Text<'a>, regex: &Regex, given: &Given<'a, '_>) -> Result<V
 }
 
 /// As Python's `findall`: matches, or the group, or lists of the groups.
-fn find_all<'a>(text: &Text<'a>, regex: &Regex, given: &Given<'a, '_>) -> Result<Val<'a>, Trouble> {
+fn find_all<'a>(
+    text: &Text<'a>,
+    pattern: &Pattern,
+    given: &Given<'a, '_>,
+) -> Result<Val<'a>, Trouble> {
     let mut out = Vec::new();
     let group = |captures: &Captures<'_>, index: usize| match captures.get(index) {
         Some(found) => matched(text, Some(found)),
         None => Val::str(""),
     };
-    for captures in regex.captures_iter(text) {
-        given.budget.steps(captures.len())?;
+    for captures in pattern.regex.captures_iter(text) {
+        pay_for_next(&captures, text, pattern, given)?;
         out.push(match captures.len() {
             1 => group(&captures, 0),
             2 => group(&captures, 1),
@@ -181,7 +216,24 @@ fn find_all<'a>(text: &Text<'a>, regex: &Regex, given: &Given<'a, '_>) -> Result
     Ok(Val::list(out))
 }
 
-fn replace<'a>(text: &Text<'a>, regex: &Regex, given: &Given<'a, '_>) -> Result<Val<'a>, Trouble> {
+/// What it costs to go on behind a match.
+fn pay_for_next(
+    captures: &Captures<'_>,
+    text: &str,
+    pattern: &Pattern,
+    given: &Given<'_, '_>,
+) -> Result<(), Trouble> {
+    let end = captures.get(0).map_or(0, |whole| whole.end());
+    let left = text.len().saturating_sub(end);
+    given.budget.steps(captures.len())?;
+    given.budget.steps(pattern.cost.further(left))
+}
+
+fn replace<'a>(
+    text: &Text<'a>,
+    pattern: &Pattern,
+    given: &Given<'a, '_>,
+) -> Result<Val<'a>, Trouble> {
     let replacement = given.text(1)?;
     let limit = match given.integer(4)? {
         Some(count) if count > 0 => usize::try_from(count).unwrap_or(usize::MAX),
@@ -189,11 +241,11 @@ fn replace<'a>(text: &Text<'a>, regex: &Regex, given: &Given<'a, '_>) -> Result<
     };
     let mut out = String::new();
     let mut copied = 0;
-    for captures in regex.captures_iter(text).take(limit) {
+    for captures in pattern.regex.captures_iter(text).take(limit) {
         let Some(whole) = captures.get(0) else {
             continue;
         };
-        given.budget.steps(1)?;
+        pay_for_next(&captures, text, pattern, given)?;
         let before = out.len();
         out.push_str(text.get(copied..whole.start()).unwrap_or_default());
         expand(&replacement, &captures, &mut out)?;

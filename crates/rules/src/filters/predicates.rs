@@ -119,12 +119,15 @@ fn matches_pattern<'a>(
         return failed("this test has no pattern");
     };
     let text = text_of(value, given.budget)?;
-    let regex = pattern::of_call(given, usage)?;
-    given.budget.steps(text.len() / 16)?;
+    let pattern = pattern::of_call(given, usage)?;
+    given.budget.steps(pattern.cost.reading(text.len()))?;
     Ok(Val::Bool(match test {
         // The leftmost match starts the text if any match does.
-        Test::Match => regex.find(&text).is_some_and(|found| found.start() == 0),
-        _ => regex.is_match(&text),
+        Test::Match => pattern
+            .regex
+            .find(&text)
+            .is_some_and(|found| found.start() == 0),
+        _ => pattern.regex.is_match(&text),
     }))
 }
 

@@ -305,7 +305,7 @@ impl<'t> Converter<'t> {
                 _ => return Ok(None),
             },
         };
-        compiled.map(Pattern).map(Some).map_err(|message| {
+        compiled.map(Some).map_err(|message| {
             let error = match args.first() {
                 Some(ast::CallArg::Pos(value) | ast::CallArg::Kwarg(_, value)) => {
                     Self::at_expr(value, message)
