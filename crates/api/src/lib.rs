@@ -12,6 +12,7 @@ mod access;
 mod app;
 mod audit;
 mod body;
+mod crowd;
 mod dead;
 mod events;
 mod gate;

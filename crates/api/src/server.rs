@@ -2,9 +2,12 @@
 //!
 //! Every connection is owned by [`serve`] and none outlives it. A client has
 //! a time for its headers, one for its body (`body.rs`) and one for taking
-//! the answer (`stall.rs`), so none can hold a place by doing nothing.
+//! the answer (`stall.rs`), and when places run out, those that say nothing
+//! leave first (`crowd.rs`): none can hold a place by doing nothing.
 
-use std::{future::Future, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, io, net::IpAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use axum::Router;
 use engine::Engine;
@@ -21,13 +24,18 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, routes, settings::ApiSettings, stall::Stall};
+use crate::{
+    app::App,
+    crowd::{Crowd, GRACE, Seat},
+    routes,
+    settings::ApiSettings,
+    stall::Stall,
+};
 
 /// Bytes of the start line and the headers of a request.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -56,7 +64,7 @@ pub async fn serve(
     let most = settings
         .max_connections
         .saturating_add(settings.max_streams);
-    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+    let crowd = Crowd::new(most);
     let write_timeout = settings.write_timeout;
     let shutdown_timeout = settings.shutdown_timeout;
     let tls = settings.tls.clone();
@@ -74,14 +82,22 @@ pub async fn serve(
             None => std::future::pending().await,
         }
     });
+    let mut newcomer = None;
     loop {
         let (place, stream, peer) = tokio::select! {
             () = &mut shutdown => break,
             never = &mut notes => match never {},
             never = &mut certificates => match never {},
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = accept(&listener, &places) => match accepted {
-                Ok(accepted) => accepted,
+            Some(place) = crowd.place(), if newcomer.is_some() => match newcomer.take() {
+                Some((stream, peer)) => (place, stream, peer),
+                None => continue,
+            },
+            accepted = accept(&listener), if newcomer.is_none() => match accepted {
+                Ok(accepted) => {
+                    newcomer = Some(accepted);
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
                     sleep(ACCEPT_PAUSE).await;
@@ -89,20 +105,25 @@ pub async fn serve(
                 }
             },
         };
-        let stream = Stall::new(stream, write_timeout);
+        let seat = Seat::new(Arc::clone(&crowd), place);
+        let stream = Stall::new(stream, write_timeout, seat.owes());
         let talk = Talk {
             builder: builder.clone(),
             router: router.clone(),
             peer,
             ending: ending.clone(),
-            place,
+            seat: Arc::clone(&seat),
         };
         match &tls {
             None => connections.spawn(talk.talk(stream)),
             Some(tls) => {
                 let acceptor = tls.acceptor();
                 connections.spawn(async move {
-                    match timeout(handshake, acceptor.accept(stream)).await {
+                    let shaken = tokio::select! {
+                        shaken = timeout(handshake, acceptor.accept(stream)) => shaken,
+                        () = seat.sent_away() => return,
+                    };
+                    match shaken {
                         Ok(Ok(stream)) => talk.talk(stream).await,
                         Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
                         Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -123,19 +144,12 @@ pub async fn serve(
     Ok(())
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(OwnedSemaphorePermit, TcpStream, Peer)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Peer)> {
     let (stream, address) = listener.accept().await?;
     // Answers are written whole: waiting for more only delays them.
     stream.set_nodelay(true)?;
     let peer = Peer(address.ip().to_canonical());
-    Ok((place, stream, peer))
+    Ok((stream, peer))
 }
 
 /// What a connection needs beside its stream.
@@ -144,7 +158,7 @@ struct Talk {
     router: Router,
     peer: Peer,
     ending: CancellationToken,
-    place: OwnedSemaphorePermit,
+    seat: Arc<Seat>,
 }
 
 impl Talk {
@@ -155,12 +169,14 @@ impl Talk {
             router,
             peer,
             ending,
-            place,
+            seat,
         } = self;
         let router = TowerToHyperService::new(router);
-        let service = service_fn(move |mut request: Request<Incoming>| {
+        let service = service_fn(|mut request: Request<Incoming>| {
+            let busy = seat.begin();
             request.extensions_mut().insert(peer);
-            router.call(request)
+            let answer = router.call(request);
+            async move { Ok::<_, Infallible>(answer.await?.map(|body| busy.until_taken(body))) }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
@@ -169,10 +185,20 @@ impl Talk {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = seat.sent_away() => {
+                if seat.is_silent() {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                match timeout(GRACE, connection.as_mut()).await {
+                    Ok(ended) => ended,
+                    Err(_) if seat.is_owed() => connection.await,
+                    Err(_) => return,
+                }
+            }
         };
         if let Err(error) = ended {
             tracing::debug!("a connection broke off: {error}");
         }
-        drop(place);
     }
 }

@@ -34,7 +34,8 @@ pub struct ApiSettings {
     pub body_timeout: Duration,
     /// For a client that does not take its answer.
     pub write_timeout: Duration,
-    /// Connections that are open at once; more wait to be accepted.
+    /// Connections that are open at once. For one more, that which has waited
+    /// longest for a request is closed.
     pub max_connections: usize,
     /// Streams that are open at once, beside these connections.
     pub max_streams: usize,

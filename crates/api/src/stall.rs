@@ -7,6 +7,10 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,16 +28,17 @@ pub(crate) struct Stall {
     stream: TcpStream,
     limit: Duration,
     timer: Pin<Box<Sleep>>,
-    is_waiting: bool,
+    /// Whether a write waits, for others to see.
+    is_waiting: Arc<AtomicBool>,
 }
 
 impl Stall {
-    pub(crate) fn new(stream: TcpStream, limit: Duration) -> Self {
+    pub(crate) fn new(stream: TcpStream, limit: Duration, is_waiting: Arc<AtomicBool>) -> Self {
         Self {
             stream,
             limit,
             timer: Box::pin(sleep(limit)),
-            is_waiting: false,
+            is_waiting,
         }
     }
 
@@ -44,11 +49,10 @@ impl Stall {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.is_waiting = false;
+            self.is_waiting.store(false, Ordering::Relaxed);
             return written;
         }
-        if !self.is_waiting {
-            self.is_waiting = true;
+        if !self.is_waiting.swap(true, Ordering::Relaxed) {
             self.timer.as_mut().reset(Instant::now() + self.limit);
         }
         match self.timer.as_mut().poll(ctx) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::{Instant, timeout},
 };
 
@@ -138,6 +139,74 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     assert_eq!(200, served.get("/healthz/live").await.status);
     drop(greedy);
     served.end().await;
+}
+
+/// Far less than a silent connection is kept otherwise.
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn silent_connections_make_room_for_those_who_ask() {
+    let served = serve_with(10, |settings| {
+        settings.header_timeout = Duration::from_secs(600);
+        settings.max_connections = 3;
+        settings.max_streams = 1;
+    })
+    .await;
+    // A stream and a request in flight keep their places, whoever comes.
+    let stream = b"GET /api/v1/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut listening = served.connect().await;
+    listening.write_all(stream).await.unwrap();
+    until_read(&mut listening, "retry: ").await;
+    let event = r#"{"topic": "org.example.crowd", "id": "crowd"}"#;
+    let head = format!(
+        "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        event.len()
+    );
+    let mut asking = served.connect().await;
+    asking.write_all(head.as_bytes()).await.unwrap();
+    until_read(&mut asking, "100 Continue").await;
+
+    // Many more than there are places, of three kinds.
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        for sent in ["", "GET / HTTP/1.1\r\nHost: loc", ASKED] {
+            let mut silent = served.connect().await;
+            silent.write_all(sent.as_bytes()).await.unwrap();
+            crowd.push(silent);
+        }
+        let answer = timeout(SOON, served.get("/healthz/live")).await;
+        assert_eq!(200, answer.expect("health answers in time").status);
+    }
+    for silent in crowd.drain(..50) {
+        until_closed(silent).await;
+    }
+
+    asking.write_all(event.as_bytes()).await.unwrap();
+    until_read(&mut asking, "202 Accepted").await;
+    until_read(&mut listening, "org.example.crowd").await;
+    served.end().await;
+}
+
+/// An answer, and then nothing more.
+const ASKED: &str = "GET /healthz/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET";
+
+async fn until_read(stream: &mut TcpStream, text: &str) {
+    let mut read = Vec::new();
+    let found = timeout(SOON, async {
+        while !String::from_utf8_lossy(&read).contains(text) {
+            assert_ne!(0, stream.read_buf(&mut read).await.unwrap(), "no `{text}`");
+        }
+    });
+    found
+        .await
+        .unwrap_or_else(|_| panic!("no `{text}` in time"));
+}
+
+async fn until_closed(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    // Closed or reset, it is over.
+    let ended = timeout(SOON, stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "a silent connection stays");
 }
 
 #[tokio::test]
