@@ -16,6 +16,7 @@ use model::{
     route::{Route, sinks_for},
 };
 use rules::RuleSet;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -24,9 +25,10 @@ use crate::{
     telemetry::{EventsAccepted, JudgingPanicked, Offered},
 };
 
-/// Batches above this are judged on the pool for long computations, so that
-/// they do not hold up a thread that answers others.
+/// More events than this, or more bytes of them, are judged on the pool for
+/// long computations, so that they do not hold up a thread that answers others.
 const JUDGED_IN_PLACE: usize = 16;
+pub(crate) const BYTES_IN_PLACE: usize = 16 * 1024;
 
 /// Accepts all of `drafts` or nothing; answers once it is durable.
 pub(crate) async fn publish(
@@ -120,7 +122,7 @@ pub(crate) async fn judge(
 ) -> Vec<Result<Judged, Box<Unjudged>>> {
     let rules = shared.rules.load_full();
     let routes = Arc::clone(&shared.routes);
-    let is_large = events.len() > JUDGED_IN_PLACE;
+    let is_large = events.len() > JUDGED_IN_PLACE || are_large(&events);
     let judging = move || -> Vec<Result<Judged, Box<Unjudged>>> {
         events
             .into_iter()
@@ -134,6 +136,44 @@ pub(crate) async fn judge(
         Ok(judged) => judged,
         // Panics are caught above: the runtime ends, and nothing is judged.
         Err(_ending) => std::future::pending().await,
+    }
+}
+
+/// Whether they have more than a few bytes in all; looks at no more of them.
+fn are_large(events: &[Event]) -> bool {
+    let mut left = BYTES_IN_PLACE;
+    let fits = events.iter().all(|event| {
+        let mut headers = event.headers.iter();
+        headers.all(|(key, value)| take(&mut left, key.len()) && fits(value, &mut left))
+            && fits(&event.body, &mut left)
+    });
+    !fits
+}
+
+fn fits(value: &Value, left: &mut usize) -> bool {
+    // About what JSON writes around it.
+    const AROUND: usize = 4;
+    match value {
+        Value::Null | Value::Bool(_) => take(left, AROUND),
+        Value::Number(number) => take(left, number.as_str().len()),
+        Value::String(text) => take(left, text.len() + AROUND),
+        Value::Array(items) => take(left, AROUND) && items.iter().all(|item| fits(item, left)),
+        Value::Object(fields) => {
+            take(left, AROUND)
+                && fields
+                    .iter()
+                    .all(|(key, value)| take(left, key.len() + AROUND) && fits(value, left))
+        }
+    }
+}
+
+fn take(left: &mut usize, bytes: usize) -> bool {
+    match left.checked_sub(bytes) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
     }
 }
 
@@ -160,3 +200,6 @@ fn judge_one(rules: &RuleSet, routes: &[Route], event: Event) -> Result<Judged, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use model::{
     clock::Timestamp,
     event::{RecordedEvent, Severity},
-    page::{Cursor, EventQuery, Position},
+    page::{Cursor, EventQuery, List, Position},
     ports::{History, StoreError},
     topic::TopicPattern,
     verdict::Truth,
@@ -26,6 +26,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use crate::{
+    intake::BYTES_IN_PLACE,
     lifecycle::{self, Listening},
     shared::{Phase, Shared},
     tasks::{self, Policy, Task},
@@ -56,7 +57,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// How far a reader that was at the front may fall behind.
 const MOST_BEHIND: i64 = 10_000;
 
-/// From so many events on a condition is computed beside the other work.
+/// From so many events on, or more bytes than in an intake, a condition is
+/// computed beside the other work.
 const COMPUTED_IN_PLACE: usize = 16;
 
 /// Which events a stream has.
@@ -313,7 +315,11 @@ pub(crate) async fn listen(
         (_, None) => Cursor(0),
         (StreamStart::Now, Some(newest)) => newest,
         (StreamStart::After(after), Some(newest)) if after > newest => {
-            return Err(ListenError::ForeignCursor);
+            if after > history.end(List::Events).await? {
+                return Err(ListenError::ForeignCursor);
+            }
+            // Retention has removed what came between.
+            newest
         }
         (StreamStart::After(after), Some(_)) => {
             let oldest = oldest(history).await?;
@@ -485,7 +491,9 @@ impl EventStream {
 
     async fn asked_for(&self, mut events: Vec<Arc<StreamEvent>>) -> Vec<Arc<StreamEvent>> {
         events.retain(|event| self.filter.is_about(&event.recorded));
-        if self.filter.condition.is_none() || events.len() < COMPUTED_IN_PLACE {
+        let bytes: usize = events.iter().map(|event| event.weight()).sum();
+        let is_small = events.len() < COMPUTED_IN_PLACE && bytes <= BYTES_IN_PLACE;
+        if self.filter.condition.is_none() || is_small {
             events.retain(|event| self.filter.holds(&event.recorded));
             return events;
         }
