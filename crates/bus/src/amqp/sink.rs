@@ -21,7 +21,7 @@ use tokio::{
 };
 use wire::amqp::{Message, encode};
 
-use self::keeper::{Keeper, Lane, Road};
+use self::keeper::{Keeper, Lane, Late, Publishing, Road};
 use super::{
     connect::{explain, said},
     settings::AmqpSinkSettings,
@@ -124,34 +124,49 @@ impl AmqpSink {
     }
 
     async fn send(&self, lane: &Lane, event: &Event, deadline: Instant) -> Sent {
-        // It went out before, and the broker was blocked before it answered.
-        if let Some(confirm) = lane.take_late(&event.id) {
-            return Sent::Waiting(confirm);
+        // It was on its way before, and the broker was blocked before it
+        // answered.
+        let mut publishing = match lane.take_late(&event.id) {
+            Some(Late::Sent(confirm)) => return Sent::Waiting(confirm),
+            Some(Late::Sending(publishing)) => publishing,
+            None => match encode(event, &self.shared.settings.encoding) {
+                Ok(message) => match Letter::new(&message) {
+                    Ok(letter) => self.begin(lane, letter, message.body),
+                    Err(error) => return Sent::Never(error.to_string()),
+                },
+                Err(error) => return Sent::Never(error.to_string()),
+            },
+        };
+        match timeout_at(deadline, &mut publishing).await {
+            Ok(Ok(confirm)) => Sent::Waiting(confirm),
+            Ok(Err(error)) => Sent::Failed(error),
+            Err(_) => {
+                // lapin has it and sends it when the broker lets it: whoever
+                // sent it again would send it twice.
+                if lane.line.is_blocked() {
+                    lane.keep_late(event.id.clone(), Late::Sending(publishing));
+                }
+                Sent::Late
+            }
         }
-        let message = match encode(event, &self.shared.settings.encoding) {
-            Ok(message) => message,
-            Err(error) => return Sent::Never(error.to_string()),
-        };
-        let letter = match Letter::new(&message) {
-            Ok(letter) => letter,
-            Err(error) => return Sent::Never(error.to_string()),
-        };
+    }
+
+    fn begin(&self, lane: &Lane, letter: Letter, body: Vec<u8>) -> Publishing {
+        let channel = lane.channel.clone();
         let options = BasicPublishOptions {
             mandatory: self.shared.settings.mandatory,
             immediate: false,
         };
-        let publish = lane.channel.basic_publish(
-            letter.exchange,
-            letter.routing_key,
-            options,
-            &message.body,
-            letter.properties,
-        );
-        match timeout_at(deadline, publish).await {
-            Ok(Ok(confirm)) => Sent::Waiting(confirm),
-            Ok(Err(error)) => Sent::Failed(error),
-            Err(_) => Sent::Late,
-        }
+        Box::pin(async move {
+            let Letter {
+                exchange,
+                routing_key,
+                properties,
+            } = letter;
+            channel
+                .basic_publish(exchange, routing_key, options, &body, properties)
+                .await
+        })
     }
 
     /// Turns the answers to a window into what each event is told.
@@ -275,7 +290,7 @@ async fn wait(
         Ok(Err(error)) => Answer::Failed(error),
         Err(_) => {
             if lane.line.is_blocked() {
-                lane.keep_late(event.id.clone(), confirm);
+                lane.keep_late(event.id.clone(), Late::Sent(confirm));
             }
             Answer::Late
         }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -35,13 +36,22 @@ pub(super) enum Road {
     Closed,
 }
 
+/// A message that is handed to lapin and not yet written.
+pub(super) type Publishing =
+    Pin<Box<dyn Future<Output = Result<PublisherConfirm, lapin::Error>> + Send>>;
+
+/// How far a message came before the broker was blocked.
+pub(super) enum Late {
+    Sending(Publishing),
+    Sent(PublisherConfirm),
+}
+
 /// A channel with confirmations.
 pub(super) struct Lane {
     pub(super) line: Arc<Line>,
     pub(super) channel: Channel,
-    /// Confirmations that are still to come for what was sent before the
-    /// broker was blocked. At most a window of them.
-    late: Mutex<HashMap<EventId, PublisherConfirm>>,
+    /// What was on its way when the broker was blocked. At most a window.
+    late: Mutex<HashMap<EventId, Late>>,
     retired: Notify,
 }
 
@@ -57,15 +67,15 @@ impl Lane {
         self.channel.status().connected() && self.line.is_connected()
     }
 
-    pub(super) fn keep_late(&self, id: EventId, confirm: PublisherConfirm) {
-        self.lock().insert(id, confirm);
+    pub(super) fn keep_late(&self, id: EventId, late: Late) {
+        self.lock().insert(id, late);
     }
 
-    pub(super) fn take_late(&self, id: &EventId) -> Option<PublisherConfirm> {
+    pub(super) fn take_late(&self, id: &EventId) -> Option<Late> {
         self.lock().remove(id)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, PublisherConfirm>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Late>> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
