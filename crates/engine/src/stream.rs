@@ -16,7 +16,7 @@ use bytes::Bytes;
 use model::{
     clock::Timestamp,
     event::{RecordedEvent, Severity},
-    page::{Cursor, EventQuery, List, Position},
+    page::{Cursor, EventQuery, Position},
     ports::{History, StoreError},
     topic::TopicPattern,
     verdict::Truth,
@@ -315,11 +315,7 @@ pub(crate) async fn listen(
         (_, None) => Cursor(0),
         (StreamStart::Now, Some(newest)) => newest,
         (StreamStart::After(after), Some(newest)) if after > newest => {
-            if after > history.end(List::Events).await? {
-                return Err(ListenError::ForeignCursor);
-            }
-            // Retention has removed what came between.
-            newest
+            return Err(ListenError::ForeignCursor);
         }
         (StreamStart::After(after), Some(_)) => {
             let oldest = oldest(history).await?;
