@@ -20,8 +20,8 @@ pub enum TopicError {
     Length { len: usize },
     #[error("word {number} of the topic is empty")]
     EmptyWord { number: usize },
-    #[error("a topic may not contain {found:?}")]
-    Character { found: char },
+    #[error("the word {word:?} may not contain {found:?}")]
+    Character { word: String, found: char },
     #[error("`{word}` mixes a wildcard with other characters; `*` and `#` stand for whole words")]
     MixedWildcard { word: String },
     #[error("topics that start with `lariat` are the engine's own")]
@@ -67,12 +67,7 @@ impl FromStr for Topic {
     type Err = TopicError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        check_words(text, |word| {
-            match word.chars().find(|c| !is_word_char(*c)) {
-                Some(found) => Err(TopicError::Character { found }),
-                None => Ok(()),
-            }
-        })?;
+        check_words(text, check_characters)?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -113,8 +108,17 @@ impl TopicPattern {
 
     /// Whether every topic from outside matches.
     pub fn matches_everything(&self) -> bool {
-        self.words.contains(&PatternWord::Any)
-            && self.words.iter().all(|word| *word == PatternWord::Any)
+        let mut singles = 0;
+        let mut has_any = false;
+        for word in &self.words {
+            match word {
+                PatternWord::Literal(_) => return false,
+                PatternWord::One => singles += 1,
+                PatternWord::Any => has_any = true,
+            }
+        }
+        // Every topic has one word at least.
+        has_any && singles <= 1
     }
 
     pub fn matches(&self, topic: &Topic) -> bool {
@@ -188,10 +192,10 @@ impl FromStr for TopicPattern {
                         word: word.to_owned(),
                     });
                 }
-                _ => match word.chars().find(|c| !is_word_char(*c)) {
-                    Some(found) => return Err(TopicError::Character { found }),
-                    None => PatternWord::Literal(word.to_owned()),
-                },
+                _ => {
+                    check_characters(word)?;
+                    PatternWord::Literal(word.to_owned())
+                }
             });
             Ok(())
         })?;
@@ -213,6 +217,16 @@ fn check_words(
         check(word)?;
     }
     Ok(())
+}
+
+fn check_characters(word: &str) -> Result<(), TopicError> {
+    match word.chars().find(|c| !is_word_char(*c)) {
+        Some(found) => Err(TopicError::Character {
+            word: word.to_owned(),
+            found,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Printable, and none of the characters that mean something in a pattern or

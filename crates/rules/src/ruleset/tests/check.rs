@@ -197,7 +197,13 @@ fn patterns_are_checked() {
         "3:13 bad-pattern, 3:19 bad-pattern",
     );
     check("on: []\nrun: {playbook: site.yml}", "3:9 bad-value");
-    check("on: '#'\nrun: {playbook: site.yml}", "3:9 catch-all");
+    for pattern in ["#", "*.#", "#.*", "#.#", "#.*.#"] {
+        let rule = format!("on: '{pattern}'\nrun: {{playbook: site.yml}}");
+        check(&rule, "3:9 catch-all");
+    }
+    for pattern in ["*", "*.*.#", "org.#", "#.done", "*.*"] {
+        check(&format!("on: {pattern:?}\nrun: {{playbook: site.yml}}"), "");
+    }
     check("on: lariat.#\nrun: {playbook: site.yml}", "");
 }
 
