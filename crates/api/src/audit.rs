@@ -5,13 +5,14 @@ use engine::Reloaded;
 use model::{
     audit::{AuditAction, AuditDraft, AuditQuery},
     id::Principal,
+    page::List,
 };
 
 use crate::{
     app::{App, Shared},
     gate::Caller,
     json,
-    list::Listing,
+    list::{self, Listing},
     problem::Answer,
     query::Params,
 };
@@ -28,6 +29,7 @@ pub(crate) async fn list(app: Shared, uri: Uri) -> Answer {
         limit: params.limit(),
     };
     params.finish()?;
+    list::check(&app, List::Audit, query.position).await?;
     let mut listing = Listing::new(query.position, query.limit);
     while let Some((position, limit)) = listing.wanted() {
         query.position = position;

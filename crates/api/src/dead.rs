@@ -7,7 +7,7 @@ use axum::{
 use engine::DeadRetry;
 use model::{
     id::{DeadLetterId, RuleName},
-    page::DeadQuery,
+    page::{DeadQuery, List},
     ports::{DeadKind, DeadState},
 };
 
@@ -16,7 +16,7 @@ use crate::{
     body,
     gate::Caller,
     json,
-    list::Listing,
+    list::{self, Listing},
     problem::{Answer, Problem, ProblemCode},
     query::Params,
     routes::{self, Segment},
@@ -33,6 +33,7 @@ pub(crate) async fn list(app: Shared, uri: Uri) -> Answer {
         limit: params.limit(),
     };
     params.finish()?;
+    list::check(&app, List::DeadLetters, query.position).await?;
     let mut listing = Listing::new(query.position, query.limit);
     while let Some((position, limit)) = listing.wanted() {
         query.position = position;

@@ -10,7 +10,7 @@ use axum::{
 use model::{
     event::{EventDraft, Origin, Severity},
     id::{EventId, RuleName},
-    page::{Cursor, EventQuery, Position},
+    page::{EventQuery, List, Position},
     topic::TopicPattern,
 };
 use wire::{cloudevents, event_json};
@@ -20,9 +20,9 @@ use crate::{
     body::{self, Form},
     gate::Caller,
     json,
-    list::Listing,
+    list::{self, Listing},
     problem::{Answer, Problem, ProblemCode},
-    query::{MAX_LIMIT, Params},
+    query::Params,
     routes::{self, Segment},
 };
 
@@ -116,6 +116,7 @@ pub(crate) async fn list(app: Shared, uri: Uri) -> Answer {
     if !has_window && !matches!(query.position, Position::After(_)) {
         query.since = Some(now.minus(DEFAULT_WINDOW));
     }
+    list::check(&app, List::Events, query.position).await?;
     let mut listing = Listing::new(query.position, query.limit);
     while let Some((position, limit)) = listing.wanted() {
         query.position = position;
@@ -128,30 +129,7 @@ pub(crate) async fn list(app: Shared, uri: Uri) -> Answer {
 
 /// No items, and the cursor behind everything that is there now.
 async fn from_now(app: &App) -> Answer {
-    let all = EventQuery {
-        topic: None,
-        since: None,
-        until: None,
-        source: None,
-        severity: None,
-        position: Position::Newest,
-        limit: 1,
-    };
-    let history = app.engine.history();
-    let mut end = history.events(&all).await?.next.unwrap_or(Cursor(0));
-    loop {
-        let page = history
-            .events(&EventQuery {
-                position: Position::After(end),
-                limit: MAX_LIMIT,
-                ..all.clone()
-            })
-            .await?;
-        end = page.next.unwrap_or(end);
-        if page.items.is_empty() {
-            break;
-        }
-    }
+    let end = app.engine.history().end(List::Events).await?;
     Ok(routes::json(
         StatusCode::OK,
         &json::List::<json::Event> {

@@ -8,7 +8,7 @@ use axum::{
 use model::{
     id::{EventId, JobId, RuleName},
     job::JobState,
-    page::JobQuery,
+    page::{JobQuery, List},
     ports::{Controlled, OutputQuery},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     body,
     gate::Caller,
     json,
-    list::Listing,
+    list::{self, Listing},
     problem::{Answer, Problem, ProblemCode},
     query::Params,
     routes::{self, Segment},
@@ -48,6 +48,7 @@ pub(crate) async fn list(app: Shared, uri: Uri) -> Answer {
         limit: params.limit(),
     };
     params.finish()?;
+    list::check(&app, List::Jobs, query.position).await?;
     let mut listing = Listing::new(query.position, query.limit);
     while let Some((position, limit)) = listing.wanted() {
         query.position = position;

@@ -4,16 +4,43 @@
 //! when it has grown large, and `next` goes on from there.
 
 use axum::{http::StatusCode, response::Response};
-use model::page::{Cursor, Position};
+use model::page::{Cursor, List, Position};
 use serde::Serialize;
 
-use crate::routes;
+use crate::{
+    app::App,
+    json::ProblemError,
+    problem::{Answer, Problem, ProblemCode},
+    routes,
+};
 
 /// Asked of the store at once.
 const CHUNK: usize = 50;
 
 /// A page that has this many bytes is not continued.
 const FULL_BYTES: usize = 4 * 1024 * 1024;
+
+/// Refuses a cursor that no list of this store can have given: who asks for
+/// what comes after it would never be told of anything. What lies behind the
+/// oldest item is as good as any other, for retention removes items.
+pub(crate) async fn check(app: &App, list: List, position: Position) -> Answer<()> {
+    let (name, cursor) = match position {
+        Position::Newest => return Ok(()),
+        Position::Before(cursor) => ("cursor", cursor),
+        Position::After(cursor) => ("after", cursor),
+    };
+    if cursor <= app.engine.history().end(list).await? {
+        return Ok(());
+    }
+    let message = "lies beyond the end of the list; it is of another list or another store";
+    let detail = format!("`{name}`: {message}");
+    let error = ProblemError {
+        index: None,
+        field: Some(name.to_owned()),
+        message: message.to_owned(),
+    };
+    Err(Problem::new(ProblemCode::InvalidParameter, detail).with_errors(vec![error]))
+}
 
 /// A page that is put together from what the store gives in parts.
 #[derive(Debug)]

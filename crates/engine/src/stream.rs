@@ -16,7 +16,7 @@ use bytes::Bytes;
 use model::{
     clock::Timestamp,
     event::{RecordedEvent, Severity},
-    page::{Cursor, EventQuery, Position},
+    page::{Cursor, EventQuery, List, Position},
     ports::{History, StoreError},
     topic::TopicPattern,
     verdict::Truth,
@@ -315,7 +315,11 @@ pub(crate) async fn listen(
         (_, None) => Cursor(0),
         (StreamStart::Now, Some(newest)) => newest,
         (StreamStart::After(after), Some(newest)) if after > newest => {
-            return Err(ListenError::ForeignCursor);
+            if after > history.end(List::Events).await? {
+                return Err(ListenError::ForeignCursor);
+            }
+            // Retention has removed what came between.
+            newest
         }
         (StreamStart::After(after), Some(_)) => {
             let oldest = oldest(history).await?;

@@ -70,6 +70,15 @@ pub enum Position {
     After(Cursor),
 }
 
+/// The lists that cursors are of. Each counts its places for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    Events,
+    Jobs,
+    DeadLetters,
+    Audit,
+}
+
 /// Which events. `since` and `until` mean `accepted`, `until` exclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventQuery {

@@ -26,7 +26,7 @@ use crate::{
     },
     job::{Job, JobState, Lease, NextState, Outcome, StepEnd, StepKind},
     json::ContentHash,
-    page::{DeadQuery, EventQuery, JobQuery, Page},
+    page::{Cursor, DeadQuery, EventQuery, JobQuery, List, Page},
     verdict::{Decision, StoredVerdict},
 };
 
@@ -452,6 +452,7 @@ pub struct Output {
 /// Contract:
 /// - `pages_cover_a_list_without_gap_or_repeat_while_it_grows`
 /// - `the_place_of_an_event_is_a_cursor_of_the_list`
+/// - `a_list_ends_where_its_newest_item_was_also_when_that_is_gone`
 /// - `events_are_filtered_by_topic_time_source_and_severity`
 /// - `jobs_are_filtered_by_event_rule_state_and_time`
 /// - `a_waiting_job_names_the_job_it_waits_for`
@@ -472,6 +473,9 @@ pub trait History: Send + Sync {
     async fn output(&self, query: &OutputQuery) -> Result<Option<Output>, StoreError>;
     async fn dead_letters(&self, query: &DeadQuery) -> Result<Page<DeadLetter>, StoreError>;
     async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, StoreError>;
+    /// Behind everything that a list has ever had: no cursor of it lies beyond
+    /// this one, and whatever comes does.
+    async fn end(&self, list: List) -> Result<Cursor, StoreError>;
 }
 
 /// The text of a project's rules at one moment, enough to judge again as then.

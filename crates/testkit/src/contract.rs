@@ -324,6 +324,7 @@ macro_rules! contract_lines {
             history {
                 pages_cover_a_list_without_gap_or_repeat_while_it_grows
                 the_place_of_an_event_is_a_cursor_of_the_list
+                a_list_ends_where_its_newest_item_was_also_when_that_is_gone
                 events_are_filtered_by_topic_time_source_and_severity
                 jobs_are_filtered_by_event_rule_state_and_time
                 a_waiting_job_names_the_job_it_waits_for

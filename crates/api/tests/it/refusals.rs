@@ -173,6 +173,26 @@ async fn query_parameters_are_checked() {
             "400 invalid_parameter -/severity",
         ),
         (
+            "/api/v1/events?after=c999999999",
+            "400 invalid_parameter -/after",
+        ),
+        (
+            "/api/v1/events?cursor=c999999999",
+            "400 invalid_parameter -/cursor",
+        ),
+        (
+            "/api/v1/jobs?cursor=c999999999",
+            "400 invalid_parameter -/cursor",
+        ),
+        (
+            "/api/v1/dead?after=c999999999",
+            "400 invalid_parameter -/after",
+        ),
+        (
+            "/api/v1/audit?after=c999999999",
+            "400 invalid_parameter -/after",
+        ),
+        (
             "/api/v1/events?cursor=c1&after=c2",
             "400 invalid_parameter -/after",
         ),

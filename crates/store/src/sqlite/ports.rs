@@ -7,7 +7,7 @@ use model::{
     event::RecordedEvent,
     id::{DeadLetterId, EventId, JobId, LeaseId, Principal, Revision},
     job::{Job, Lease, NextState, Outcome, StepEnd},
-    page::{DeadQuery, EventQuery, JobQuery, Page},
+    page::{Cursor, DeadQuery, EventQuery, JobQuery, List, Page},
     ports::{
         AcceptError, Accepted, Claimant, Controlled, Cutoffs, DeadLetter, DeadLetterDraft,
         DeadState, Fenced, History, Intake, JobControl, JobQueue, Judged, Output, OutputQuery,
@@ -27,7 +27,7 @@ use super::{
     firing, jobs,
     output::{self, Append},
     retention::{self, Prune, Replace},
-    revisions, status,
+    revisions, rows, status,
     writer::{Item, Tx, Write},
 };
 
@@ -307,6 +307,11 @@ impl History for SqliteStore {
 
     async fn dead_letter(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, StoreError> {
         self.read(async { dead::get(&mut *self.reader().await?, id).await })
+            .await
+    }
+
+    async fn end(&self, list: List) -> Result<Cursor, StoreError> {
+        self.read(async { rows::end(&mut *self.reader().await?, list).await })
             .await
     }
 }

@@ -8,7 +8,7 @@ use model::{
     id::{EventId, Principal},
     job::{JobState, Outcome},
     json::{ContentHash, Object},
-    page::Cursor,
+    page::{Cursor, List},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -21,6 +21,22 @@ use sqlx::{
 use super::failure::Failure;
 
 pub(crate) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Behind everything that a list has ever had: its rows are counted once, and
+/// never again when they are gone.
+pub(crate) async fn end(conn: &mut SqliteConnection, list: List) -> Result<Cursor, Failure> {
+    let table = match list {
+        List::Events => "events",
+        List::Jobs => "jobs",
+        List::DeadLetters => "dead_letters",
+        List::Audit => "audit",
+    };
+    let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = ?")
+        .bind(table)
+        .fetch_optional(conn)
+        .await?;
+    Ok(Cursor(last.unwrap_or(0)))
+}
 
 /// Rows in one statement. Fewer are cut into powers of two, so that a handful
 /// of prepared statements serves every number.

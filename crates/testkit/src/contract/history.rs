@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use model::{
     event::Severity,
     job::{JobPlan, JobState, OnLost},
-    page::{Cursor, EventQuery, JobQuery, Position},
-    ports::{Fenced, OutputQuery},
+    page::{Cursor, EventQuery, JobQuery, List, Position},
+    ports::{Cutoffs, Fenced, OutputQuery},
 };
 use serde_json::Value;
 
@@ -131,6 +131,35 @@ pub async fn the_place_of_an_event_is_a_cursor_of_the_list(store: &Fixture) {
         let alone = store.history.event(&item.event.id).await.unwrap();
         assert_eq!(alone.as_ref(), Some(item));
     }
+}
+
+pub async fn a_list_ends_where_its_newest_item_was_also_when_that_is_gone(store: &Fixture) {
+    let end = async |list| store.history.end(list).await.unwrap();
+    for list in [List::Events, List::Jobs, List::DeadLetters, List::Audit] {
+        assert_eq!(end(list).await, Cursor(0), "{list:?}");
+    }
+    arrive(store, 0, 7).await;
+    let last = end(List::Events).await;
+    let (new, _) = turn(store, Position::After(last), 10).await;
+    assert_eq!(new, Vec::<String>::new());
+    let (all, next) = turn(store, Position::After(Cursor(0)), 10).await;
+    assert_eq!(
+        (all.len(), next.is_some_and(|next| next <= last)),
+        (7, true)
+    );
+
+    let cutoffs = Cutoffs {
+        events: store.now().plus(Duration::from_secs(86_400)),
+        output: store.now(),
+        dead: store.now(),
+    };
+    store.upkeep.prune(&cutoffs, 100).await.unwrap();
+    let (none, _) = turn(store, Position::Newest, 10).await;
+    assert_eq!(none, Vec::<String>::new(), "retention removed them");
+    assert_eq!(end(List::Events).await, last);
+    arrive(store, 7, 8).await;
+    let (new, _) = turn(store, Position::After(last), 10).await;
+    assert_eq!(new, named(7..8));
 }
 
 pub async fn events_are_filtered_by_topic_time_source_and_severity(store: &Fixture) {

@@ -8,7 +8,7 @@ use model::{
     event::RecordedEvent,
     id::{DeadLetterId, EventId, JobId},
     job::Job,
-    page::{Cursor, DeadQuery, EventQuery, JobQuery, Page, Position},
+    page::{Cursor, DeadQuery, EventQuery, JobQuery, List, Page, Position},
     ports::{DeadLetter, DeadState, History, Output, OutputQuery, StoreError},
     verdict::StoredVerdict,
 };
@@ -17,6 +17,16 @@ use super::{MemoryStore, state::EventRow};
 
 #[async_trait]
 impl History for MemoryStore {
+    async fn end(&self, list: List) -> Result<Cursor, StoreError> {
+        self.enter().await?;
+        // All lists are counted together here.
+        match list {
+            List::Events | List::Jobs | List::DeadLetters | List::Audit => {
+                Ok(Cursor(self.lock().last_seq))
+            }
+        }
+    }
+
     async fn events(&self, query: &EventQuery) -> Result<Page<RecordedEvent>, StoreError> {
         self.enter().await?;
         let state = self.lock();
