@@ -77,7 +77,14 @@ impl HttpAction {
             if !is_expected(&expect, status) && request.follow(&response)? {
                 continue;
             }
-            let outcome = judge(&response, &expect, &request.shown());
+            let outcome = judge(&response, &expect, &request);
+            if request.is_secret() && status.is_redirection() {
+                // The page says where, as the header does.
+                return Ok(Answer {
+                    outcome,
+                    body: None,
+                });
+            }
             let is_success = matches!(outcome, Outcome::Succeeded { .. });
             // An error page is for people; its end says nothing about success.
             return match read_body(response, (output, context.output_cap)).await {
@@ -129,8 +136,9 @@ fn is_expected(expect: &[RangeInclusive<u16>], status: StatusCode) -> bool {
 
 /// What a status means. Only those that may be another at the next try are
 /// worth one.
-fn judge(response: &Response, expect: &[RangeInclusive<u16>], shown: &str) -> Outcome {
+fn judge(response: &Response, expect: &[RangeInclusive<u16>], request: &Request) -> Outcome {
     let status = response.status();
+    let shown = request.shown();
     if is_expected(expect, status) {
         return Outcome::Succeeded {
             summary: format!("{shown}: {status}"),
@@ -141,6 +149,10 @@ fn judge(response: &Response, expect: &[RangeInclusive<u16>], shown: &str) -> Ou
         value.and_then(|value| value.to_str().ok())
     };
     let more = match (header(LOCATION), header(RETRY_AFTER)) {
+        // Where a secret address leads is as much of a secret.
+        (Some(_), _) if status.is_redirection() && request.is_secret() => {
+            ", a redirect that is not followed".to_owned()
+        }
         (Some(to), _) if status.is_redirection() => {
             format!(", a redirect to {} that is not followed", shortened(to))
         }

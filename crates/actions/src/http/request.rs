@@ -120,6 +120,11 @@ impl Request {
         })
     }
 
+    /// Whether its address is not to be shown.
+    pub(super) fn is_secret(&self) -> bool {
+        self.is_secret
+    }
+
     /// Where it goes, for people.
     pub(super) fn shown(&self) -> String {
         if self.is_secret {

@@ -607,6 +607,25 @@ async fn a_reply_without_end_is_cut() {
 }
 
 #[tokio::test]
+async fn where_a_secret_address_leads_is_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = dir.path().join("url");
+    let location = "location: https://h.example/s3cret-path\r\n";
+    let server = Server::new([reply("301 Moved", location, "/s3cret-path")]).await;
+    fs_err::write(&address, server.url("/s3cret-path")).unwrap();
+    let stage = Stage::new();
+    let report = stage
+        .run(HttpCall {
+            url: HttpUrl::Secret(address),
+            ..get("")
+        })
+        .await;
+    check_failed(&report, Retry::Pointless, "a redirect that is not followed");
+    let seen = format!("{}{:?}", stage.text(), report);
+    assert!(!seen.contains("s3cret"), "{seen}");
+}
+
+#[tokio::test]
 async fn secrets_are_sent_and_never_shown() {
     let dir = tempfile::tempdir().unwrap();
     let token = dir.path().join("token");
