@@ -28,6 +28,9 @@ use tokio_rustls::{
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Bytes of a certificate chain or a key.
+const LARGEST_FILE: u64 = 1 << 20;
+
 /// Others may neither read nor write a key.
 const OTHERS: u32 = 0o007;
 
@@ -198,12 +201,19 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&text).map_err(|source| not_pem("key", path, source))
 }
 
+/// A pipe or a device would be waited for, or have no end.
 fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs_err::read(path).map_err(|source| TlsError::Unreadable {
+    let unreadable = |source| TlsError::Unreadable {
         what,
         path: path.to_owned(),
         source,
-    })
+    };
+    let found = fs_err::metadata(path).map_err(unreadable)?;
+    if !found.is_file() || found.len() > LARGEST_FILE {
+        let why = "not a file of at most 1 MiB";
+        return Err(unreadable(io::Error::other(why)));
+    }
+    fs_err::read(path).map_err(unreadable)
 }
 
 fn not_pem(what: &'static str, path: &Path, source: pem::Error) -> TlsError {

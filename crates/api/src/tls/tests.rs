@@ -57,6 +57,10 @@ fn what_cannot_be_used_is_named() {
     assert!(error.contains("mode 0604"), "{error}");
     files.put("key.pem", &key, 0o640);
     assert!(files.load().is_ok(), "a group may be who serves");
+    fs_err::remove_file(files.path("cert.pem")).unwrap();
+    nix::unistd::mkfifo(&files.path("cert.pem"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let error = files.load().unwrap_err();
+    assert!(matches!(error, TlsError::Unreadable { .. }), "{error}");
     files.put("cert.pem", "nothing", 0o644);
     let error = files.load().unwrap_err();
     assert!(matches!(error, TlsError::NoCertificate { .. }), "{error}");
