@@ -105,6 +105,27 @@ fn read_case(
         .map(|node| read_rules(reader, node, rules));
     keys.finish(reader, &[]);
     let event = event?;
+    let fires = fires?;
+    let suppressed = match suppressed {
+        Some(names) => Some(names?),
+        None => None,
+    };
+    let error = error.unwrap_or(Some(BTreeSet::new()))?;
+    let held_back = suppressed.iter().flatten();
+    let twice = held_back
+        .clone()
+        .find(|rule| error.contains(*rule))
+        .or_else(|| {
+            held_back
+                .chain(&error)
+                .find(|rule| fires.iter().any(|expected| expected.rule == **rule))
+        });
+    if let Some(rule) = twice {
+        let message = format!("`{rule}` is expected to do two things");
+        let hint = "name a rule in one of `fires`, `suppressed` and `error`".to_owned();
+        reader.error(Code::BadValue, node.span, message, Some(hint));
+        return None;
+    }
     Some(Case {
         name: match name {
             Some(name) => name?,
@@ -113,12 +134,9 @@ fn read_case(
         file: Arc::clone(file),
         line: usize::try_from(node.span.line).unwrap_or(usize::MAX),
         event: Arc::new(event),
-        fires: fires?,
-        suppressed: match suppressed {
-            Some(names) => Some(names?),
-            None => None,
-        },
-        error: error.unwrap_or(Some(BTreeSet::new()))?,
+        fires,
+        suppressed,
+        error,
     })
 }
 

@@ -203,6 +203,19 @@ fn what_is_not_as_expected_is_told() {
 }
 
 #[test]
+fn a_rule_is_expected_to_do_one_thing() {
+    for also in ["suppressed", "error"] {
+        let text = format!("- event: {{topic: a}}\n  fires: [sync]\n  {also}: [sync]\n");
+        assert_eq!(
+            vec![
+                "1:3 bad-value `sync` is expected to do two things; name a rule in one of `fires`, `suppressed` and `error`"
+            ],
+            problems(&text)
+        );
+    }
+}
+
+#[test]
 fn each_rule_that_surprised_is_explained_once() {
     let outcome = run(&format!(
         "{FINISHED}  fires: [{{rule: sync, key: a, vars: {{release: b}}}}]"
