@@ -52,11 +52,17 @@ fn topics_from_outside_are_checked() {
     check_refused("", "a topic has 1 to 255 bytes, this has 0");
     check_refused("a..b", "word 2 of the topic is empty");
     check_refused(".a", "word 1 of the topic is empty");
-    check_refused("a.b/../c", "a topic may not contain '/'");
-    check_refused("a b", "a topic may not contain ' '");
-    check_refused("a.\u{1b}[31m", "a topic may not contain '\\u{1b}'");
-    check_refused("a.\u{202e}b", "a topic may not contain '\\u{202e}'");
-    check_refused("a.*", "a topic may not contain '*'");
+    check_refused("a.b/../c", "the word \"b/\" may not contain '/'");
+    check_refused("a b", "the word \"a b\" may not contain ' '");
+    check_refused(
+        "a.\u{1b}[31m",
+        r#"the word "\u{1b}[31m" may not contain '\u{1b}'"#,
+    );
+    check_refused(
+        "a.\u{202e}b",
+        r#"the word "\u{202e}b" may not contain '\u{202e}'"#,
+    );
+    check_refused("a.*", "the word \"*\" may not contain '*'");
     check_refused(
         "lariat.job.failed",
         "topics that start with `lariat` are the engine's own",

@@ -211,7 +211,7 @@ plugins: {looper: {name: fedmsg}}
     The routing key `org.*.built` has no rule: Loopabull compares it as it is and never met it; a rule whose `on` it is would run.
     The routing key `a..b` has no rule: word 2 of the topic is empty.
     The routing key `lariat.job` has no rule: topics that start with `lariat` are the engine's own.
-    The routing key `a b` has no rule: a topic may not contain ' '.
+    The routing key `a b` has no rule: the word "a b" may not contain ' '.
     The routing key `x.{{y}}` has no rule: it would be a template in the name of its playbook.
     There is no directory `plays` here: copy the playbooks into `playbooks/`.
     `a.cfg` cannot be read here: copy it to `ansible.cfg`, or Ansible looks where it always looks.

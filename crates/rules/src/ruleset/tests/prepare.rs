@@ -161,7 +161,7 @@ fn what_an_event_says_is_restricted_where_it_means_something() {
     check_refused(
         "topic: 'a.{{ msg }}'",
         r#""x y""#,
-        "`topic`: \"a.x y\" is refused: a topic may not contain ' '",
+        "`topic`: \"a.x y\" is refused: the word \"x y\" may not contain ' '",
     );
     check_refused(
         "topic: a, severity: '{{ msg }}'",

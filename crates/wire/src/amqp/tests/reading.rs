@@ -427,8 +427,8 @@ fn a_routing_key_that_is_no_topic_is_refused() {
     );
     check(
         "a.\u{1b}[2J\u{202e}",
-        "with routing key `a.\\u{1b}[2J\\u{202e}`: the routing key is no topic: a topic may not \
-         contain '\\u{1b}'",
+        "with routing key `a.\\u{1b}[2J\\u{202e}`: the routing key is no topic: the word \
+         \"\\u{1b}[2J\\u{202e}\" may not contain '\\u{1b}'",
     );
     check(
         "../../etc",

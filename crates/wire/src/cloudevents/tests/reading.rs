@@ -97,7 +97,7 @@ fn everything_that_is_wrong_is_named() {
     );
     bad(
         json!({"type": "org/example"}),
-        &["0 type: the type becomes the topic: a topic may not contain '/'"],
+        &[r#"0 type: the type becomes the topic: the word "org/example" may not contain '/'"#],
     );
     bad(
         json!({"type": "lariat.job.failed"}),
