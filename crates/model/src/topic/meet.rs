@@ -36,7 +36,10 @@ fn shortest(left: &[PatternWord], right: &[PatternWord], may_be_reserved: bool) 
                 let found = match (left.get(i), right.get(j)) {
                     (None, None) => Some(0),
                     (Some(PatternWord::Any), Some(PatternWord::Any)) => {
-                        least(skip(i + 1, j), skip(i, j + 1))
+                        let skipped = least(skip(i + 1, j), skip(i, j + 1));
+                        // Before a word that may not be the first there is one more.
+                        let taken = word(&PatternWord::One, i, j).filter(|_| is_first);
+                        least(skipped, taken)
                     }
                     (Some(PatternWord::Any), Some(taken)) => {
                         least(skip(i + 1, j), word(taken, i, j + 1))
