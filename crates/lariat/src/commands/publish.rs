@@ -11,6 +11,7 @@ use model::{
     id::{EventId, JobId},
     job::JobState,
     ports::Accepted,
+    topic::Topic,
     verdict::Verdict,
 };
 use serde::Serialize;
@@ -100,6 +101,14 @@ fn event<'a>(command: &'a Publish, id: &'a EventId) -> Result<Sent<'a>, Failure>
             return Err(Failure::message(Exit::Usage, message));
         }
     }
+    Topic::from_outside(&command.topic).map_err(|error| {
+        let topic = &command.topic;
+        Failure::new(Exit::Usage, error)
+            .context(format!("the topic {topic:?} is refused"))
+            .hint(
+                "a topic is words joined by dots, such as `org.example.hello`; no word has a space, `/`, `*` or `#` in it",
+            )
+    })?;
     Ok(Sent {
         id,
         topic: &command.topic,

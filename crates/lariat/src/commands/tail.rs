@@ -5,6 +5,7 @@
 
 use api::json::Event;
 use model::page::Cursor;
+use rules::expr::Condition;
 use serde_json::Value;
 
 use crate::{
@@ -47,11 +48,29 @@ pub(crate) async fn run(
         Tail { .. } if console.is_terminal() => Form::Pretty,
         Tail { .. } => Form::Terse,
     };
+    if let Some(text) = &command.condition {
+        check(text)?;
+    }
     let mut stream = Subscription::open(client, address(command)).await?;
     loop {
         let message = stream.next(console).await?;
         print(&message, form, console)?;
     }
+}
+
+/// A condition that cannot be read, with what was probably meant.
+fn check(text: &str) -> Result<(), Failure> {
+    let Err(error) = Condition::parse(text) else {
+        return Ok(());
+    };
+    let before = text.get(..error.offset).unwrap_or(text);
+    let character = before.chars().count() + 1;
+    let message = format!("`--where`: at character {character}: {}", error.message);
+    let failure = Failure::message(Exit::Usage, message);
+    Err(match error.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    })
 }
 
 fn address(command: &Tail) -> Address {

@@ -238,6 +238,9 @@ async fn what_is_refused_is_said_in_full() {
     for (topic, body, word) in [
         ("lariat.own", "{}", "lariat"),
         ("org..x", "{}", "empty"),
+        ("a.b c", "{}", "the topic \"a.b c\" is refused"),
+        ("a.b c", "{}", "the word \"b c\" may not contain ' '"),
+        ("a.b c", "{}", "hint: a topic is words joined by dots"),
         ("org.example.x", "{", "is not JSON"),
         ("org.example.x", r#"{"a":1,"a":2}"#, "stands twice"),
         ("org.example.x", "@/does/not/exist", "/does/not/exist"),

@@ -87,6 +87,12 @@ async fn a_tail_ends_with_what_it_is_refused_for() {
         .await
         .expect(2)
         .says("at character");
+    service
+        .lariat(&["tail", "--where", "evnt.body.state == 1"])
+        .await
+        .expect(2)
+        .says("error: `--where`: at character 1: ")
+        .says("hint: did you mean `event`?");
     // An empty store cannot know what it has given.
     publish(&service, "one").await;
     service
