@@ -9,7 +9,6 @@ use model::{
     suggest::nearest,
     verdict::{Explanation, Trace},
 };
-use serde_json::Value;
 
 /// Fields of an object among which a similar one is looked for.
 const MAX_FIELDS: usize = 1_000;
@@ -19,9 +18,6 @@ const MAX_NAME: usize = 100;
 const MIN_WORD: usize = 3;
 /// Notes of one verdict that get a hint.
 const MAX_HINTS: usize = 100;
-const FIELDS: [&str; 10] = [
-    "id", "topic", "time", "accepted", "source", "severity", "headers", "body", "origin", "cause",
-];
 const UNDEFINED: &str = "` is undefined";
 
 /// Adds hints to the notes and the reason of a verdict.
@@ -89,9 +85,6 @@ pub(crate) fn find(path: &str, event: &Event) -> Found {
             }
             return missed(of(&event.headers, "event.headers", word));
         }
-        (Some("event"), Some(word)) if !FIELDS.contains(&word) => {
-            return missed(of_event(word, &event.body));
-        }
         (Some(_) | None, _) => return Found::Yes,
     };
     for word in words {
@@ -105,17 +98,6 @@ pub(crate) fn find(path: &str, event: &Event) -> Found {
         known = format!("{known}.{word}");
     }
     Found::Yes
-}
-
-/// A field of the event, or of its body when somebody forgot the word.
-fn of_event(word: &str, body: &Value) -> Option<String> {
-    let is_in_body = body
-        .as_object()
-        .is_some_and(|fields| fields.contains_key(word));
-    if is_in_body {
-        return Some(format!("event.body.{word}"));
-    }
-    nearest(word, FIELDS).map(|field| format!("event.{field}"))
 }
 
 fn of(fields: &Object, known: &str, word: &str) -> Option<String> {

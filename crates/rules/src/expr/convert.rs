@@ -20,6 +20,11 @@ use crate::filters::Test;
 
 const DEEPEST: usize = 60;
 
+/// What every event has, and nothing else.
+const EVENT_FIELDS: [&str; 10] = [
+    "id", "topic", "time", "accepted", "source", "severity", "headers", "body", "origin", "cause",
+];
+
 /// The variables of a template that are known at some place.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
@@ -145,21 +150,46 @@ impl<'t> Converter<'t> {
                     },
                 }
             }
-            ast::Expr::GetAttr(attr) => Ok(Expr::Attr(
-                self.boxed(&attr.expr, names)?,
-                attr.name.to_owned(),
-            )),
+            ast::Expr::GetAttr(attr) => {
+                let of = self.boxed(&attr.expr, names)?;
+                Self::attribute(from, of, attr.name.to_owned())
+            }
             ast::Expr::GetItem(item) => {
                 let of = self.boxed(&item.expr, names)?;
-                Ok(match self.expr(&item.subscript_expr, names)? {
-                    Expr::Const(Value::String(key)) => Expr::Attr(of, key),
-                    key => Expr::Item(of, Box::new(key)),
-                })
+                match self.expr(&item.subscript_expr, names)? {
+                    Expr::Const(Value::String(key)) => Self::attribute(from, of, key),
+                    key => Ok(Expr::Item(of, Box::new(key))),
+                }
             }
             ast::Expr::Call(call) => self.call(call, names),
             ast::Expr::List(list) => self.list(&list.items, names),
             ast::Expr::Tuple(tuple) => self.list(&tuple.items, names),
             ast::Expr::Map(map) => self.map(map, names),
+        }
+    }
+
+    /// What is behind a dot. Some names have the same fields, or none, in every
+    /// event.
+    fn attribute(from: &ast::Expr<'t>, of: Box<Expr>, key: String) -> Result<Expr, ExprError> {
+        let Expr::Name(name) = &*of else {
+            return Ok(Expr::Attr(of, key));
+        };
+        let wrong = match name {
+            Name::Event if !EVENT_FIELDS.contains(&key.as_str()) => {
+                let hint = match nearest(&key, EVENT_FIELDS) {
+                    Some(field) => format!("did you mean `event.{field}`?"),
+                    None => "what was sent is in `event.body`, or `msg` for short".to_owned(),
+                };
+                Some((format!("an event has no `{key}`"), hint))
+            }
+            Name::Rule => Some(plain(name, "the rule's name", &key)),
+            Name::Job => Some(plain(name, "the job's id", &key)),
+            Name::Attempt => Some(plain(name, "a number", &key)),
+            Name::Event | Name::Msg | Name::Result | Name::Local(_) => None,
+        };
+        match wrong {
+            Some((message, hint)) => Err(Self::at_expr(from, message).hint(hint)),
+            None => Ok(Expr::Attr(of, key)),
         }
     }
 
@@ -335,6 +365,15 @@ impl<'t> Converter<'t> {
             None => Expr::Map(fields),
         })
     }
+}
+
+/// What is wrong with a field of what has none, and what to write.
+fn plain(name: &Name, what: &str, key: &str) -> (String, String) {
+    let word = name.as_str();
+    (
+        format!("`{word}` has no `{key}`: it is {what}"),
+        format!("write `{word}`"),
+    )
 }
 
 /// Ansible's own filters and tests can be written with their full name.

@@ -178,7 +178,7 @@ fn path() -> impl Strategy<Value = &'static str> {
         "event.headers.kind",
         "event.topic",
         "event.body.y.x",
-        "event.nothing",
+        "event.cause.nothing",
         "event.origin.by",
     ])
 }

@@ -40,8 +40,6 @@ fn the_nearest_field_of_the_event_is_named() {
     check("msg.build.sate", Some("msg.build.state"));
     check("msg.biuld.state", Some("msg.build"));
     check("event.headers.usr", Some("event.headers.user"));
-    check("event.topc", Some("event.topic"));
-    check("event.status", Some("event.body.status"));
     check("msg.ID", Some("msg.id"));
 }
 

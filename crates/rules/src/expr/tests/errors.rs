@@ -287,3 +287,43 @@ fn long_chains_are_fine() {
     assert!(Condition::parse(&("(".repeat(20) + "1" + &")".repeat(20))).is_ok());
     assert!(Condition::parse(&("msg".to_owned() + &".a".repeat(50))).is_ok());
 }
+
+#[test]
+fn fields_that_no_event_can_have_are_refused() {
+    for text in [
+        "event.bdy.x == 1",
+        "event['bdy'].x",
+        "event.bdy.x is defined",
+    ] {
+        let at = text
+            .split([' ', '='])
+            .next()
+            .unwrap()
+            .trim_end_matches(".x");
+        check(
+            text,
+            at,
+            "an event has no `bdy`",
+            "did you mean `event.body`?",
+        );
+    }
+    check(
+        "msg.x == 1 and (event.build | default(1))",
+        "event.build",
+        "an event has no `build`",
+        "what was sent is in `event.body`, or `msg` for short",
+    );
+    check(
+        "rule.name == 'x'",
+        "rule.name",
+        "`rule` has no `name`: it is the rule's name",
+        "write `rule`",
+    );
+    for text in [
+        "event.cause is defined",
+        "event.cause.hops > 1",
+        "event.headers.x == 1",
+    ] {
+        assert!(Condition::parse(text).is_ok(), "{text}");
+    }
+}

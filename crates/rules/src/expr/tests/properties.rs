@@ -30,7 +30,7 @@ fn leaf() -> impl Strategy<Value = String> {
         "msg.nope",
         "msg.a.b",
         "event.topic",
-        "job",
+        "result",
         "msg['x y']",
         "1 / 0",
         "\"q\\\"\\\\\\n\\u00e4\"",

@@ -84,7 +84,7 @@ fn keys_and_types_are_checked() {
         "run: {playbook: site.yml}\nrun: {playbook: site.yml}",
         "5:5 duplicate-key",
     );
-    check("when: event.x", "2:5 missing-key");
+    check("when: event.body.x", "2:5 missing-key");
     check("run: []", "4:10 empty-run");
     check("run:", "4:5 missing-key");
     check("run: [site.yml]", "4:11 wrong-type");
@@ -239,6 +239,18 @@ fn templates_are_checked_where_they_stand() {
     check(
         "when: attempt > 1\nkey: '{{ job }}'\nrun: {playbook: site.yml}",
         "4:11 bad-condition, 5:10 bad-template",
+    );
+    check(
+        "key: '{{ event.bdy }}'\nrun: {playbook: site.yml}",
+        "4:14 bad-template",
+    );
+    check(
+        "throttle: {limit: 1, per: 1m, by: '{{ event.build.id }}'}\nrun: {playbook: site.yml}",
+        "4:43 bad-template",
+    );
+    check_step(
+        "vars: {a: 'x {{ event.bdy | default(1) }}'}",
+        "6:25 bad-template",
     );
 }
 
