@@ -7,7 +7,11 @@ use model::{clock::Timestamp, ports::StoreError};
 use tokio::sync::Semaphore;
 
 use crate::{
-    access::Access, body::SHARE_BYTES, limits::Limiter, settings::ApiSettings, stream::Streams,
+    access::Access,
+    body::SHARE_BYTES,
+    limits::Limiter,
+    settings::ApiSettings,
+    stream::{DropReason, Streams},
 };
 
 /// Shared by all requests.
@@ -34,6 +38,10 @@ impl App {
         let tokens = Arc::clone(engine.tokens());
         let access = Access::load(tokens, Arc::clone(engine.audit())).await?;
         let shares = (settings.max_bytes_in_flight / SHARE_BYTES).min(Semaphore::MAX_PERMITS);
+        // Series begin at nothing, so that their first change is seen as one.
+        for reason in DropReason::ALL {
+            engine.meter().stream_may_be_dropped(reason.as_str());
+        }
         Ok(Arc::new(Self {
             streams: Streams::new(&settings),
             engine,

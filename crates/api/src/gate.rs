@@ -149,12 +149,20 @@ pub(crate) fn check_door(app: &App, door: Door, request: &Request) -> Answer<()>
         Some(Found(found)) => found.clone(),
         None => Err(no_token()),
     };
-    let (limiter, who) = match (&found, address) {
-        (Ok(Caller::Known(token)), _) => (&app.per_token, Some(Who::Token(token.id.clone()))),
-        (Ok(Caller::Anyone) | Err(_), address) => (&app.per_address, address.map(Who::Address)),
+    let (limiter, limit, who) = match (&found, address) {
+        (Ok(Caller::Known(token)), _) => {
+            let who = Who::Token(token.id.clone());
+            (&app.per_token, "requests_per_token", Some(who))
+        }
+        (Ok(Caller::Anyone) | Err(_), address) => {
+            let who = address.map(Who::Address);
+            (&app.per_address, "requests_per_address", who)
+        }
     };
     if let Some(who) = who {
-        limiter.count(who)?;
+        limiter
+            .count(who)
+            .inspect_err(|_| app.engine.meter().limited(limit))?;
     }
     match found? {
         Caller::Known(token) if token.role < role => Err(Problem::new(

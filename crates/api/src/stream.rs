@@ -89,6 +89,7 @@ impl Streams {
     }
 
     fn answer<S: Source>(&self, source: S, guest: Guest, place: OwnedSemaphorePermit) -> Response {
+        guest.app.engine.meter().stream_began();
         let retry = RETRY.as_millis();
         let first = format!("retry: {retry}\nid: {}\n\n", source.place());
         let stream = Stream {
@@ -136,12 +137,13 @@ impl Guest {
 
 /// Where messages come from.
 pub(crate) trait Source: Send + 'static {
-    /// Waits for messages and appends them; `Break` after the last. Nothing is
-    /// lost when the answer is not waited for.
+    /// Waits for messages and appends them; `Break` after the last, with what
+    /// ended it before its time. Nothing is lost when the answer is not waited
+    /// for.
     fn next(
         &mut self,
         messages: &mut VecDeque<Bytes>,
-    ) -> impl Future<Output = ControlFlow<()>> + Send;
+    ) -> impl Future<Output = ControlFlow<Option<Dropped>>> + Send;
 
     /// The id that a client would go on from now.
     fn place(&self) -> String;
@@ -162,6 +164,12 @@ struct Stream<S> {
     terms: Terms,
     ending: CancellationToken,
     _place: OwnedSemaphorePermit,
+}
+
+impl<S> Drop for Stream<S> {
+    fn drop(&mut self) {
+        self.guest.app.engine.meter().stream_ended();
+    }
 }
 
 impl<S: Source> Stream<S> {
@@ -202,7 +210,8 @@ impl<S: Source> Stream<S> {
             let next = timeout(alive, self.source.next(&mut self.waiting));
             match ending.run_until_cancelled(next).await {
                 None => self.drop_client(&Dropped::draining()),
-                Some(Ok(ControlFlow::Break(()))) => self.is_over = true,
+                Some(Ok(ControlFlow::Break(None))) => self.is_over = true,
+                Some(Ok(ControlFlow::Break(Some(dropped)))) => self.drop_client(&dropped),
                 // It may be long since the client was looked at.
                 Some(Ok(ControlFlow::Continue(()))) if !self.guest.is_admitted() => {
                     self.waiting.clear();
@@ -226,6 +235,8 @@ impl<S: Source> Stream<S> {
     }
 
     fn drop_client(&mut self, dropped: &Dropped) {
+        let meter = self.guest.app.engine.meter();
+        meter.stream_dropped(dropped.reason.as_str());
         self.waiting.push_back(message(None, "dropped", dropped));
         self.is_over = true;
     }
@@ -233,14 +244,14 @@ impl<S: Source> Stream<S> {
 
 /// Why a stream ended before its time, for the client.
 #[derive(Debug, Serialize)]
-struct Dropped {
+pub(crate) struct Dropped {
     reason: DropReason,
     detail: String,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum DropReason {
+pub(crate) enum DropReason {
     /// The client took nothing for too long.
     Slow,
     /// The client was at the front and fell too far behind.
@@ -254,6 +265,28 @@ enum DropReason {
     /// The client's token was revoked or has expired, or tokens are asked for
     /// now and it has none.
     Token,
+}
+
+impl DropReason {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Slow,
+        Self::Behind,
+        Self::Draining,
+        Self::Store,
+        Self::Gone,
+        Self::Token,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Behind => "behind",
+            Self::Draining => "draining",
+            Self::Store => "store",
+            Self::Gone => "gone",
+            Self::Token => "token",
+        }
+    }
 }
 
 impl Dropped {

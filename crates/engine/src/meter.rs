@@ -20,7 +20,7 @@ use model::{
 };
 use prometheus_client::{
     encoding::text::encode_registry,
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
@@ -57,6 +57,9 @@ pub struct Meter {
     leases_lost: Counter,
     sent: Counters<1>,
     given_up: Counters<1>,
+    streams: Gauge,
+    streams_dropped: Counters<1>,
+    limited: Counters<1>,
 }
 
 impl Default for Meter {
@@ -77,6 +80,9 @@ impl Default for Meter {
             leases_lost: Counter::default(),
             sent: Family::default(),
             given_up: Family::default(),
+            streams: Gauge::default(),
+            streams_dropped: Family::default(),
+            limited: Family::default(),
         };
         meter.register();
         meter.begin();
@@ -130,6 +136,12 @@ impl Meter {
         registry.register("outbox_sent", help, self.sent.clone());
         let help = "Events that a sink will never take";
         registry.register("outbox_given_up", help, self.given_up.clone());
+        let help = "Streams that are open";
+        registry.register("streams_open", help, self.streams.clone());
+        let help = "Streams that the service ended before their time, by reason";
+        registry.register("streams_dropped", help, self.streams_dropped.clone());
+        let help = "Requests that were refused because they came too often, by limit";
+        registry.register("requests_limited", help, self.limited.clone());
     }
 
     /// Series whose labels are known begin at nothing, so that their first
@@ -145,6 +157,9 @@ impl Meter {
                 self.steps
                     .get_or_create(&[("kind", kind.as_str().to_owned())]),
             );
+        }
+        for limit in ["requests_per_token", "requests_per_address"] {
+            drop(self.limited.get_or_create(&[("limit", limit.to_owned())]));
         }
         self.source("api");
     }
@@ -218,6 +233,31 @@ impl Meter {
     pub(crate) fn given_up(&self, sink: &SinkName, events: usize) {
         let label = [("sink", sink.to_string())];
         self.given_up.get_or_create(&label).inc_by(count(events));
+    }
+
+    pub fn stream_began(&self) {
+        self.streams.inc();
+    }
+
+    pub fn stream_ended(&self) {
+        self.streams.dec();
+    }
+
+    /// `reason` is one of a few words of our own, here and below.
+    pub fn stream_may_be_dropped(&self, reason: &'static str) {
+        let label = [("reason", reason.to_owned())];
+        drop(self.streams_dropped.get_or_create(&label));
+    }
+
+    pub fn stream_dropped(&self, reason: &'static str) {
+        let label = [("reason", reason.to_owned())];
+        self.streams_dropped.get_or_create(&label).inc();
+    }
+
+    /// A request came more often than `limit` allows.
+    pub fn limited(&self, limit: &'static str) {
+        let label = [("limit", limit.to_owned())];
+        self.limited.get_or_create(&label).inc();
     }
 
     /// The name of a rule, or what stands for it.

@@ -152,7 +152,7 @@ impl Events {
 }
 
 impl Source for Events {
-    async fn next(&mut self, messages: &mut VecDeque<Bytes>) -> ControlFlow<()> {
+    async fn next(&mut self, messages: &mut VecDeque<Bytes>) -> ControlFlow<Option<Dropped>> {
         if let Some(Gap { after, oldest }) = self.gap.take() {
             let missing = Missing {
                 after,
@@ -167,10 +167,7 @@ impl Source for Events {
                 messages.extend(events.iter().map(|event| event.rendered(render)));
                 ControlFlow::Continue(())
             }
-            Err(end) => {
-                messages.push_back(message(None, "dropped", &dropped(end)));
-                ControlFlow::Break(())
-            }
+            Err(end) => ControlFlow::Break(Some(dropped(end))),
         }
     }
 

@@ -213,7 +213,7 @@ impl Printed {
     async fn look(
         &mut self,
         messages: &mut VecDeque<Bytes>,
-    ) -> Result<ControlFlow<()>, StoreError> {
+    ) -> Result<ControlFlow<Option<Dropped>>, StoreError> {
         loop {
             let changed = self.following.changed();
             // The state is read before the output: what an ended job has
@@ -221,7 +221,7 @@ impl Printed {
             if self.seen.is_none() {
                 match self.app.engine.history().job(&self.job).await? {
                     Some(job) => self.seen = Some(job.into()),
-                    None => return Ok(self.gone(messages)),
+                    None => return Ok(ControlFlow::Break(Some(self.gone()))),
                 }
             }
             if let Some(chunk) = self.chunk().await? {
@@ -247,7 +247,7 @@ impl Printed {
                     attempt: self.at.attempt,
                 };
                 messages.push_back(message(Some(END), END, &end));
-                return Ok(ControlFlow::Break(()));
+                return Ok(ControlFlow::Break(None));
             }
             tokio::select! {
                 () = changed => {}
@@ -285,24 +285,19 @@ impl Printed {
         Ok(Some(message(Some(&self.at.to_string()), "output", &chunk)))
     }
 
-    fn gone(&self, messages: &mut VecDeque<Bytes>) -> ControlFlow<()> {
-        let dropped = Dropped {
+    fn gone(&self) -> Dropped {
+        Dropped {
             reason: DropReason::Gone,
             detail: format!("job `{}` is not there any more", self.job),
-        };
-        messages.push_back(message(None, "dropped", &dropped));
-        ControlFlow::Break(())
+        }
     }
 }
 
 impl Source for Printed {
-    async fn next(&mut self, messages: &mut VecDeque<Bytes>) -> ControlFlow<()> {
+    async fn next(&mut self, messages: &mut VecDeque<Bytes>) -> ControlFlow<Option<Dropped>> {
         match self.look(messages).await {
             Ok(flow) => flow,
-            Err(error) => {
-                messages.push_back(message(None, "dropped", &Dropped::store(error)));
-                ControlFlow::Break(())
-            }
+            Err(error) => ControlFlow::Break(Some(Dropped::store(error))),
         }
     }
 

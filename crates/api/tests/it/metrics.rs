@@ -1,9 +1,15 @@
 //! `/metrics`, and whether the manual names what a service says.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use api::Rate;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
 
 use crate::{
-    harness::{Reply, Served},
+    harness::{Reply, Served, serve_with},
     links::linked,
 };
 
@@ -115,5 +121,52 @@ async fn the_client_chooses_the_format() {
     );
     assert!(open.text().ends_with("# EOF\n"));
     assert_eq!(1, open.text().matches("# EOF").count());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn streams_and_requests_beyond_a_limit_are_counted() {
+    let served = serve_with(10, |settings| {
+        settings.stream_alive = Duration::from_millis(50);
+        settings.requests_per_address = Some(Rate {
+            count: 4.try_into().unwrap(),
+            per: Duration::from_secs(3_600),
+        });
+    })
+    .await;
+    let open = "lariat_streams_open";
+    let behind = r#"lariat_streams_dropped_total{reason="behind"}"#;
+    let limited = r#"lariat_requests_limited_total{limit="requests_per_address"}"#;
+    let mut stream = served.connect().await;
+    let request = b"GET /api/v1/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(b"HTTP/1.1 200", &status);
+    let text = served.get("/metrics").await.text().to_owned();
+    for (series, expect) in [(open, 1.0), (behind, 0.0), (limited, 0.0)] {
+        let found = number(&text, series);
+        assert!((found - expect).abs() < 1e-9, "{series} is {found}");
+    }
+    // The first token closes the service, for streams as well.
+    let root = r#"{"name": "root", "role": "admin"}"#;
+    let made = served.post("/api/v1/tokens", root).await.json();
+    for expect in [401, 429, 429] {
+        assert_eq!(expect, served.get("/api/v1/status").await.status);
+    }
+    let bearer = format!("Bearer {}", made["secret"].as_str().unwrap());
+    let headers = [("Authorization", bearer.as_str())];
+    let revoked = r#"lariat_streams_dropped_total{reason="token"}"#;
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let reply = served.request("GET", "/metrics", &headers, b"").await;
+        let text = reply.text();
+        assert!((number(text, limited) - 2.0).abs() < 1e-9, "{text}");
+        if number(text, open) < 0.5 && number(text, revoked) > 0.5 {
+            break;
+        }
+        assert!(Instant::now() < until, "the stream stays open: {text}");
+        tokio::task::yield_now().await;
+    }
     served.end().await;
 }
