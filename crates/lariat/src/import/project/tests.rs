@@ -207,7 +207,7 @@ plugins: {looper: {name: fedmsg}}
     # One rule for each of Loopabull's routing keys.
     rules: []
     ");
-    assert_snapshot!(remarks(&written, 8), @r"
+    assert_snapshot!(remarks(&written, 8), @r#"
     The routing key `org.*.built` has no rule: Loopabull compares it as it is and never met it; a rule whose `on` it is would run.
     The routing key `a..b` has no rule: word 2 of the topic is empty.
     The routing key `lariat.job` has no rule: topics that start with `lariat` are the engine's own.
@@ -216,7 +216,7 @@ plugins: {looper: {name: fedmsg}}
     There is no directory `plays` here: copy the playbooks into `playbooks/`.
     `a.cfg` cannot be read here: copy it to `ansible.cfg`, or Ansible looks where it always looks.
     The `fedmsg` looper has no source here: this version does not read fedmsg's ZeroMQ (`kind: fedmsg`). The rules are there. Feed them from RabbitMQ (`kind: amqp`), where Fedora's messages are today, or over HTTP.
-    ");
+    "#);
 }
 
 #[test]
