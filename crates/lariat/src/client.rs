@@ -263,6 +263,10 @@ impl Reason {
             "https" if has(&["corrupt message"]) => {
                 "what listens there does not speak TLS; `http://` may be meant"
             }
+            "https" if has(&["CaUsedAsEndEntity"]) => {
+                "the service's certificate is that of an authority, as `openssl req -x509` makes them unless told \
+                 otherwise; make it with `-addext basicConstraints=critical,CA:FALSE`"
+            }
             "https" if has(&["certificate"]) => {
                 "the service's certificate must be valid for this name and come from an authority that this machine trusts"
             }

@@ -134,6 +134,29 @@ async fn another_machine_comes_in_with_a_token_over_tls() {
         .await
         .expect(0);
     run(&["status"], &env).await.expect(4);
+
+    // A certificate of an authority is none of a service.
+    let mut authority = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let made = authority.self_signed(&signing_key).unwrap();
+    let other = example("hello");
+    other.write("cert.pem", &made.pem());
+    other.write("key.pem", &signing_key.serialize_pem());
+    other.write("lariat.yml", "listen_tls: {cert: cert.pem, key: key.pem}\n");
+    let key = other.path().join("key.pem");
+    fs_err::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
+    let misused = Service::start_with(other.path(), &[], &[]).await;
+    let ca = other.path().join("cert.pem");
+    let asked = [
+        "--url",
+        &misused.url,
+        "--ca",
+        ca.to_str().unwrap(),
+        "status",
+    ];
+    run(&asked, &env[1..]).await.expect(4).says("CA:FALSE");
+
     let plain = service.url.replace("https://", "http://");
     run(&["--url", &plain, "status"], &env).await.expect(4);
 }
