@@ -3,7 +3,8 @@
 //!
 //! A terminal that is too narrow is met step by step: times lose their
 //! seconds, columns that one can do without go, the last column moves to a
-//! line of its own, and elastic columns are cut with an ellipsis.
+//! line of its own, and elastic columns are cut with an ellipsis. When even
+//! that is not enough, the widest fixed column moves to a line of its own.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -61,8 +62,8 @@ const INDENT: usize = 4;
 /// The columns that stand beside each other, with their widths.
 struct Layout {
     shown: Vec<(usize, usize)>,
-    /// A column that stands below them.
-    below: Option<usize>,
+    /// Columns that stand below them, each on a line.
+    below: Vec<usize>,
 }
 
 impl Table {
@@ -108,14 +109,19 @@ impl Table {
             }
             text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
-            let note = layout.below.filter(|_| number > 0).map(|index| &row[index]);
-            if let Some(note) = note.filter(|note| !note.text.is_empty()) {
-                let room = width
-                    .unwrap_or(usize::MAX)
-                    .saturating_sub(INDENT)
-                    .max(LEAST);
+            for index in layout.below.iter().filter(|_| number > 0) {
+                let cell = &row[*index];
+                if cell.text.is_empty() {
+                    continue;
+                }
+                let room = if self.columns[*index].is_elastic() {
+                    let room = width.unwrap_or(usize::MAX);
+                    room.saturating_sub(INDENT).max(LEAST)
+                } else {
+                    usize::MAX
+                };
                 text.extend(std::iter::repeat_n(' ', INDENT));
-                text.push_str(&paint(note.style, &cut(&note.text, room), colour));
+                text.push_str(&paint(cell.style, &cut(&cell.text, room), colour));
                 text.push('\n');
             }
         }
@@ -125,16 +131,16 @@ impl Table {
     fn lay_out(&mut self, limit: Option<usize>) -> Layout {
         let mut layout = Layout {
             shown: self.natural((0..self.columns.len()).collect()),
-            below: None,
+            below: Vec::new(),
         };
         let Some(limit) = limit else { return layout };
-        if self.wanted(&layout) > limit {
+        if self.wanted(&layout, COMFORT) > limit {
             self.shorten_times();
             let columns = layout.shown.iter().map(|(index, _)| *index);
             layout.shown = self.natural(columns.collect());
         }
         // The last of the spare ones goes first.
-        while self.wanted(&layout) > limit {
+        while self.wanted(&layout, COMFORT) > limit {
             let spare =
                 |(index, _): &(usize, usize)| matches!(self.columns[*index], Column::Spare(_));
             let Some(place) = layout.shown.iter().rposition(spare) else {
@@ -142,12 +148,18 @@ impl Table {
             };
             layout.shown.remove(place);
         }
-        if self.wanted(&layout) > limit
+        if self.wanted(&layout, COMFORT) > limit
             && let Some((index, _)) = layout.shown.last().copied()
             && matches!(self.columns[index], Column::Note(_))
         {
             layout.shown.pop();
-            layout.below = Some(index);
+            layout.below.push(index);
+        }
+        if self.wanted(&layout, LEAST) > limit
+            && let Some(place) = self.widest_fixed(&layout)
+        {
+            let (index, _) = layout.shown.remove(place);
+            layout.below.insert(0, index);
         }
         self.squeeze(&mut layout.shown, limit);
         layout
@@ -166,17 +178,25 @@ impl Table {
             .collect()
     }
 
-    /// The width of a line whose elastic columns have given way as far as they
-    /// like to.
-    fn wanted(&self, layout: &Layout) -> usize {
-        let least = layout.shown.iter().map(|(index, width)| {
+    /// Where the widest fixed column stands among others.
+    fn widest_fixed(&self, layout: &Layout) -> Option<usize> {
+        let fixed = layout.shown.iter().enumerate().filter(|(_, (index, _))| {
+            matches!(self.columns[*index], Column::Fixed(_)) && layout.shown.len() > 1
+        });
+        let widest = fixed.max_by_key(|(_, (_, width))| *width);
+        widest.map(|(place, _)| place)
+    }
+
+    /// The width of a line whose elastic columns have given way until `least`.
+    fn wanted(&self, layout: &Layout, least: usize) -> usize {
+        let widths = layout.shown.iter().map(|(index, width)| {
             if self.columns[*index].is_elastic() {
-                COMFORT.min(*width)
+                least.min(*width)
             } else {
                 *width
             }
         });
-        least.sum::<usize>() + GAP * layout.shown.len().saturating_sub(1)
+        widths.sum::<usize>() + GAP * layout.shown.len().saturating_sub(1)
     }
 
     fn squeeze(&self, shown: &mut [(usize, usize)], limit: usize) {
@@ -291,6 +311,35 @@ mod tests {
             line\nbreak \x1b[31m
         2026-01-02T03:04Z  org                a3
         ");
+    }
+
+    #[test]
+    fn an_id_stands_below_where_there_is_no_room_for_it() {
+        let mut table = Table::new(&[
+            Column::Time("CREATED"),
+            Column::Fixed("STATE"),
+            Column::Elastic("RULE"),
+            Column::Fixed("ID"),
+            Column::Note("REASON"),
+        ]);
+        table.row(vec![
+            Span::plain("2026-01-02T03:04:05.678Z"),
+            Span::plain("succeeded"),
+            Span::plain("rebuild-everything"),
+            Span::plain("0199ae6c-1111-7000-8000-00000000abcd"),
+            Span::plain("because"),
+        ]);
+        insta::assert_snapshot!(table.render(Some(60), false), @r"
+        CREATED            STATE      RULE
+        2026-01-02T03:04Z  succeeded  rebuild-everything
+            0199ae6c-1111-7000-8000-00000000abcd
+            because
+        ");
+        for width in 40..140 {
+            for line in table.render(Some(width), false).lines() {
+                assert!(line.width() <= width, "{width}: {line}");
+            }
+        }
     }
 
     #[test]
