@@ -339,6 +339,9 @@ pub(crate) enum Jobs {
         /// Instead of all steps; counts from 0.
         #[arg(long)]
         step: Option<usize>,
+        /// All of it as one JSON object, with `base64` when it is not UTF-8.
+        #[arg(long, conflicts_with = "follow")]
+        json: bool,
     },
     /// Try a failed, cancelled or held job again.
     Retry {

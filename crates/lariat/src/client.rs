@@ -36,6 +36,7 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     bytes: bytes::Bytes,
     next_offset: Option<u64>,
+    attempt: Option<u32>,
 }
 
 /// Why there is no successful answer.
@@ -180,15 +181,17 @@ impl Client {
             Err(error) => return Err(self.unreachable(error)),
         };
         let status = response.status();
-        let next_offset = response
-            .headers()
-            .get(api::NEXT_OFFSET)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let next_offset = number(&response, api::NEXT_OFFSET);
+        let attempt = number(&response, api::OUTPUT_ATTEMPT);
         if !status.is_success() {
             return Err(self.refused(response).await);
         }
         match response.bytes().await {
-            Ok(bytes) => Ok(Answer { bytes, next_offset }),
+            Ok(bytes) => Ok(Answer {
+                bytes,
+                next_offset,
+                attempt,
+            }),
             Err(error) => Err(self.unreachable(error)),
         }
     }
@@ -234,6 +237,11 @@ impl Client {
             Refusal::Other(failure)
         }
     }
+}
+
+/// A header that is a number.
+fn number<T: std::str::FromStr>(response: &reqwest::Response, name: &str) -> Option<T> {
+    response.headers().get(name)?.to_str().ok()?.parse().ok()
 }
 
 /// Why there was no answer: the innermost cause. What the libraries in between
@@ -324,6 +332,11 @@ impl Answer {
     /// Where the bytes after `offset` and these begin.
     pub(crate) fn next_offset(&self, offset: u64) -> u64 {
         self.next_offset.unwrap_or(offset + self.bytes.len() as u64)
+    }
+
+    /// Which attempt an output is of.
+    pub(crate) fn attempt(&self) -> Option<u32> {
+        self.attempt
     }
 
     /// As one of the API's types.

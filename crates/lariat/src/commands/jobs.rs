@@ -1,6 +1,7 @@
 //! `lariat jobs`: what runs, what ran, and what it printed.
 
 use api::json::{Attempt, Job, List, OutcomeWord, Step};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use model::{
     clock::Timestamp,
     id::JobId,
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::Jobs,
-    client::Client,
+    client::{Answer, Client},
     commands::{Query, fact, follow, job_state, more},
     console::{Column, Console, Span, Style, Table},
     exit::Exit,
@@ -55,13 +56,25 @@ pub(crate) async fn run(
             follow: true,
             attempt: _,
             step,
+            json: _,
         } => return follow::output(client, console, id, *step).await,
         Jobs::Output {
             id,
             follow: false,
             attempt,
             step,
+            json: false,
         } => output(client, console, (id, *attempt, *step)).await?,
+        Jobs::Output {
+            id,
+            follow: false,
+            attempt,
+            step,
+            json: true,
+        } => {
+            let whole = whole_output(client, (id, *attempt, *step)).await?;
+            console.json(&whole)?;
+        }
         Jobs::Retry { id, json } => control(client, console, (id, "retry", json.json)).await?,
         Jobs::Cancel { id, json } => control(client, console, (id, "cancel", json.json)).await?,
     }
@@ -221,13 +234,7 @@ async fn output(
 ) -> Result<(), Failure> {
     let mut offset = 0_u64;
     loop {
-        let query = Query::new()
-            .add("attempt", attempt.as_ref())
-            .add("step", step.as_ref())
-            .add("offset", Some(&offset));
-        let answer = client
-            .get(&["jobs", id.as_str(), "output"], query.pairs())
-            .await?;
+        let answer = part(client, (id, attempt, step), offset).await?;
         let bytes = answer.bytes();
         if bytes.is_empty() {
             return Ok(());
@@ -235,6 +242,45 @@ async fn output(
         console.output(bytes)?;
         offset = answer.next_offset(offset);
     }
+}
+
+/// What stands in `text`, or in `base64`, as in the messages of a stream.
+async fn whole_output(
+    client: &Client,
+    (id, attempt, step): (&JobId, Option<u32>, Option<usize>),
+) -> Result<Value, Failure> {
+    let mut all = Vec::new();
+    let mut attempt = attempt;
+    let mut offset = 0_u64;
+    loop {
+        let answer = part(client, (id, attempt, step), offset).await?;
+        // The rest is of the same attempt, also when another has begun.
+        attempt = attempt.or(answer.attempt().filter(|number| *number > 0));
+        if answer.bytes().is_empty() {
+            break;
+        }
+        all.extend_from_slice(answer.bytes());
+        offset = answer.next_offset(offset);
+    }
+    let (name, content) = match String::from_utf8(all) {
+        Ok(text) => ("text", text),
+        Err(error) => ("base64", STANDARD.encode(error.as_bytes())),
+    };
+    Ok(json!({"job_id": id, "attempt": attempt.unwrap_or(0), "step": step, name: content}))
+}
+
+/// Output from an offset on.
+async fn part(
+    client: &Client,
+    (id, attempt, step): (&JobId, Option<u32>, Option<usize>),
+    offset: u64,
+) -> Result<Answer, Failure> {
+    let query = Query::new()
+        .add("attempt", attempt.as_ref())
+        .add("step", step.as_ref())
+        .add("offset", Some(&offset));
+    let path = ["jobs", id.as_str(), "output"];
+    client.get(&path, query.pairs()).await
 }
 
 async fn control(

@@ -194,6 +194,10 @@ async fn jobs_are_shown_and_steered() {
         .await
         .expect(0);
     assert_eq!("broken\n", output.stdout);
+    let step = ["jobs", "output", id, "--step", "1"];
+    let whole = service.json(&step).await;
+    let expect = serde_json::json!({"job_id": id, "attempt": 1, "step": 1, "text": "broken\n"});
+    assert_eq!(expect, whole);
     for missing in [["--step", "9"], ["--attempt", "9"]] {
         let args = [&["jobs", "output", id], &missing[..]].concat();
         service
