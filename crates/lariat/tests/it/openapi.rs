@@ -13,8 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Streams do not end by themselves. A token that revokes itself would end the
 /// conversation, so that is asked by one of its own.
-const MOST: [&str; 2] = ["--exclude-path-regex=stream$|revoke$", "--max-time=60"];
-const REVOKE: [&str; 2] = ["--include-path-regex=revoke$", "--max-time=10"];
+const MOST: [&str; 2] = ["--exclude-path-regex=stream$|revoke$", "--max-time=150"];
+const REVOKE: [&str; 2] = ["--include-path-regex=revoke$", "--max-time=60"];
 const STREAMS: usize = 2;
 
 /// Nobody can write into a schema which values go with which, so valid ones
