@@ -82,7 +82,10 @@ pub const RESERVED_NAMES: [&str; 4] = ["api", "lariat", "local", "signal"];
 
 impl TokenName {
     pub fn is_reserved(&self) -> bool {
-        RESERVED_NAMES.contains(&self.as_str())
+        // `Lariat` is no better to read in a log.
+        RESERVED_NAMES
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(self.as_str()))
     }
 
     /// Who asks with the token.

@@ -83,7 +83,7 @@ pub(crate) async fn listen(
         let name = format_args!("{id}/{}", at.attempt);
         return Err(Problem::not_found("attempt", &name));
     }
-    if !reaches(&app, (&id, step), at).await? {
+    if at.attempt > newest || !reaches(&app, (&id, step), at).await? {
         let message = "lies beyond what there is of the output";
         params.refuse(named_by, message.to_owned());
     }

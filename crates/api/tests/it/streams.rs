@@ -491,7 +491,7 @@ async fn an_output_that_is_not_there_is_refused() {
         let reply = served.get(&format!("{path}{query}")).await;
         assert_eq!(status, reply.status, "{query}: {}", reply.text());
     }
-    for last in ["c5", "1", "1.999", "2.0.0", "9.5", "-1.0"] {
+    for last in ["c5", "1", "1.999", "2.0.0", "9.5", "99.0", "-1.0"] {
         let reader = Reader::open(&served, &path, Some(last)).await;
         assert_eq!(400, reader.status, "{last}");
     }

@@ -65,3 +65,11 @@ fn a_token_ends_at_the_moment_it_expires() {
     };
     assert_eq!(Standing::Revoked, revoked.standing(at(99)));
 }
+
+#[test]
+fn names_of_who_asks_without_a_token_are_reserved_in_any_case() {
+    for name in ["api", "LARIAT", "Local", "signal"] {
+        assert!(name.parse::<TokenName>().unwrap().is_reserved(), "{name}");
+    }
+    assert!(!"lariat-ci".parse::<TokenName>().unwrap().is_reserved());
+}
