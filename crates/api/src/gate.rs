@@ -230,7 +230,8 @@ fn no_token() -> Problem {
     Problem::new(
         ProblemCode::TokenRequired,
         "this needs a token; send it as `Authorization: Bearer TOKEN`, \
-         `lariat token create` makes one",
+         `lariat token create` on the machine of the service makes one, and needs an admin's \
+         while the service runs",
     )
 }
 

@@ -50,12 +50,16 @@ impl Limiter {
 
     /// Counts a request, or refuses it.
     pub(crate) fn count(&self, who: Who) -> Answer<()> {
+        let limit = match &who {
+            Who::Token(_) => "requests_per_token",
+            Who::Address(_) => "requests_per_address",
+        };
         self.take(who, Instant::now()).map_err(|wait| {
-            Problem::new(
-                ProblemCode::TooManyRequests,
-                "this is more often than `limits` in lariat.yml allows",
-            )
-            .retry_after(wait)
+            let seconds = wait.as_secs() + 1;
+            let message = format!(
+                "this is more often than `limits.{limit}` in lariat.yml allows; again in {seconds} s"
+            );
+            Problem::new(ProblemCode::TooManyRequests, message).retry_after(wait)
         })
     }
 
