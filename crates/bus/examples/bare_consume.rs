@@ -1,7 +1,8 @@
-//! The least that a consumer can do: takes deliveries and acknowledges what is
-//! there at once, with one message. What Lariat is measured beside.
+//! The least that a consumer can do: takes deliveries and acknowledges them,
+//! each by itself, or what is there at once with one message. What Lariat is
+//! measured beside.
 //!
-//! `bare_consume URL QUEUE COUNT PREFETCH`
+//! `bare_consume URL QUEUE COUNT PREFETCH each|many`
 
 use std::{
     io::{self, Write},
@@ -24,6 +25,11 @@ async fn main() -> Result<(), Failure> {
     let (url, queue) = (next("the url")?, next("the queue")?);
     let count: u64 = next("the count")?.parse()?;
     let prefetch: u16 = next("the prefetch")?.parse()?;
+    let multiple = match next("how to acknowledge")?.as_str() {
+        "each" => false,
+        "many" => true,
+        other => return Err(format!("`{other}` is neither `each` nor `many`").into()),
+    };
 
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
@@ -45,7 +51,7 @@ async fn main() -> Result<(), Failure> {
         loop {
             taken += 1;
             bytes += delivery.data.len();
-            if taken == count {
+            if taken == count || !multiple {
                 break;
             }
             match consumer.next().now_or_never() {
@@ -54,7 +60,7 @@ async fn main() -> Result<(), Failure> {
             }
         }
         channel
-            .basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true })
+            .basic_ack(delivery.delivery_tag, BasicAckOptions { multiple })
             .await?;
     }
     // An answer to this says that the acknowledgements were processed.

@@ -1,5 +1,6 @@
-//! Durable intake from a queue of RabbitMQ, beside a loop that only consumes
-//! and acknowledges: same queue, same prefetch, same client library.
+//! Durable intake from a queue of RabbitMQ, beside loops that only consume and
+//! acknowledge, one each message by itself, one as many as are there: same
+//! queue, same prefetch, same client library.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     RULES,
-    broker::{Broker, KIND},
+    broker::{Acks, Broker, KIND},
     client::Client,
     median, print_row,
     server::{self, Server, Spec},
@@ -44,9 +45,12 @@ fn row(broker: &mut Broker, (name, about_it): (&str, usize), also: &str) -> Resu
         config: &config,
     };
     let (mut ratios, mut ours, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut strict, mut many) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         broker.fill(MESSAGES)?;
-        let floor = broker.bare_consume(MESSAGES)?;
+        let floor = broker.bare_consume(MESSAGES, Acks::Each)?;
+        broker.fill(MESSAGES)?;
+        let limit = broker.bare_consume(MESSAGES, Acks::Many)?;
         broker.fill(MESSAGES)?;
         let taken = take_in(broker, &spec)?;
         // The first round warms both sides up.
@@ -54,13 +58,18 @@ fn row(broker: &mut Broker, (name, about_it): (&str, usize), also: &str) -> Resu
             ratios.push(taken / floor);
             ours.push(taken);
             bare.push(floor);
+            strict.push(taken / limit);
+            many.push(limit);
         }
     }
     let measured = format!(
-        "{:.0} events/s, {:.0} messages/s bare lapin; {RULES} rules; ratios {}",
+        "{:.0} events/s, {:.0} messages/s bare lapin; {RULES} rules; ratios {}; {:.2} of the {:.0} \
+         messages/s of a loop that acknowledges many at once",
         median(&mut ours),
         median(&mut bare),
         spread(&mut ratios),
+        median(&mut strict),
+        median(&mut many),
     );
     print_row(
         &format!("{KIND} queue, {name}"),

@@ -19,6 +19,15 @@ pub(crate) const KIND: &str = "quorum";
 /// Deliveries that may be unacknowledged, for Lariat and for the bare loop.
 pub(crate) const PREFETCH: usize = 1_000;
 
+/// How the bare loop acknowledges.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Acks {
+    /// Each message by itself, as the client library's own example does.
+    Each,
+    /// What is there at once, as Lariat does.
+    Many,
+}
+
 pub(crate) struct Broker {
     child: Child,
     said: BufReader<ChildStdout>,
@@ -72,10 +81,14 @@ impl Broker {
     }
 
     /// Messages per second that the bare loop takes off the queue.
-    pub(crate) fn bare_consume(&self, count: usize) -> Result<f64> {
+    pub(crate) fn bare_consume(&self, count: usize, acks: Acks) -> Result<f64> {
         let numbers = [count, PREFETCH].map(|number| number.to_string());
         let mut consume = example("bare_consume");
-        let said = said(consume.args([&self.url, QUEUE]).args(numbers))?;
+        let acks = match acks {
+            Acks::Each => "each",
+            Acks::Many => "many",
+        };
+        let said = said(consume.args([&self.url, QUEUE]).args(numbers).arg(acks))?;
         let seconds: f64 = said
             .trim()
             .strip_suffix(" s")
