@@ -341,6 +341,25 @@ async fn a_body_is_json_by_its_content_type() {
 }
 
 #[tokio::test]
+async fn what_takes_no_body_takes_an_empty_one_or_none() {
+    let served = serve().await;
+    let json = [("Content-Type", "application/json")];
+    for (body, status) in [
+        (&b""[..], 404),
+        (b"{}", 404),
+        (b" {\n} ", 404),
+        (b"\x0c", 400),
+        (b" ", 400),
+        (b"{}{}", 400),
+        (b"null", 400),
+    ] {
+        let path = "/api/v1/jobs/none/retry";
+        let reply = served.request("POST", path, &json, body).await;
+        assert_eq!(status, reply.status, "{body:?}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
 async fn other_hosts_and_other_sites_are_refused() {
     let served = serve().await;
     let port = served.address.port();
