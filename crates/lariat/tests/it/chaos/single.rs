@@ -98,12 +98,13 @@ impl Single {
     /// Those of the job, but for the short ones that it waits with.
     fn processes(&self) -> Vec<u32> {
         let marker = format!("LARIAT_EVENT_ID={}", self.event);
-        let is_lasting = |pid: &u32| {
-            let path = format!("/proc/{pid}/cmdline");
-            fs_err::read_to_string(path).is_ok_and(|line| !line.starts_with("sleep"))
+        // Its children, which are not yet called `sleep` when they begin.
+        let waits_for = |pid: u32| {
+            let line = fs_err::read_to_string(format!("/proc/{pid}/cmdline"));
+            line.is_ok_and(|line| line == "sh\0wait.sh\0")
         };
         let mut found = processes_with(&marker);
-        found.retain(is_lasting);
+        found.retain(|pid| parent(*pid).is_some_and(|parent| !waits_for(parent)));
         found
     }
 
@@ -257,6 +258,13 @@ async fn a_long_playbook_is_parked_before_a_timeout_that_is_known() {
     }
 }
 
+/// Absent: it has ended.
+fn parent(pid: u32) -> Option<u32> {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    line.trim().parse().ok()
+}
+
 /// A playbook that takes longer than a delivery may be held.
 async fn long_playbook(name: &str, times: Times, source: &str) -> Option<(Broker, Single)> {
     let playbook = ansible(Ansible::Newest)?;
@@ -273,9 +281,8 @@ async fn long_playbook(name: &str, times: Times, source: &str) -> Option<(Broker
     let single = Single::start(&broker, name, shape).await;
     let processes = single.begin().await;
     lasts("the playbook has run", times.job).await;
-    // Its helpers come and go; the first is what runs the attempt.
     let still = single.processes();
-    assert_eq!(processes.iter().min(), still.iter().min());
+    assert_eq!(processes, still, "the job's processes");
     let job = single.end().await;
     assert_eq!("succeeded", job["state"], "{job:#}");
     Some((broker, single))
