@@ -4,6 +4,7 @@
 //! Nothing of an event is ever templated, decrypted or taken for a variable's
 //! name: that is [`vars`]' invariant.
 
+mod arguments;
 mod cold;
 mod config;
 mod vars;

@@ -8,7 +8,7 @@ use std::{
 
 use model::action::{PlaybookCall, StepContext};
 
-use super::{config, vars};
+use super::{arguments, config, vars};
 use crate::{place, process::Program, settings::ActionSettings, step::StepFiles};
 
 const CALLBACK: &str = include_str!("lariat_result.py");
@@ -48,7 +48,7 @@ pub(super) fn prepare(
 ) -> Result<Program, String> {
     let program = find(settings)?;
     let project = fs_err::canonicalize(&context.project).map_err(|error| error.to_string())?;
-    check_places(call, &project)?;
+    arguments::check_places(call, &project)?;
 
     let text = vars::write(context, &call.vars).map_err(|error| error.to_string())?;
     let own = |error: std::io::Error| format!("the step's private files: {error}");
@@ -75,7 +75,7 @@ pub(super) fn prepare(
     }
     files.identify(&mut environment, context);
     Ok(Program {
-        argv: arguments(call, &program, &extra_vars),
+        argv: arguments::of(call, &program, &extra_vars),
         program,
         environment,
         directory: project,
@@ -83,65 +83,6 @@ pub(super) fn prepare(
         result: files.result.path.clone(),
         detach: false,
     })
-}
-
-/// The listing was taken earlier; a link may have been put in since.
-fn check_places(call: &PlaybookCall, project: &Path) -> Result<(), String> {
-    let inside = |what: &str, path: &str| {
-        place::inside(project, path)
-            .map(drop)
-            .map_err(|error| format!("{what}: {error}"))
-    };
-    inside("playbook", &call.playbook)?;
-    for source in &call.inventory {
-        if !source.ends_with(',') {
-            inside("inventory", source)?;
-        }
-    }
-    for file in &call.vault_password_files {
-        inside("vault password file", file)?;
-    }
-    Ok(())
-}
-
-/// Each value is joined to its option with `=`, so none can be taken for an
-/// option itself.
-fn arguments(call: &PlaybookCall, program: &Path, extra_vars: &Path) -> Vec<String> {
-    let mut argv = vec![program.display().to_string()];
-    for source in &call.inventory {
-        argv.push(format!("--inventory={source}"));
-    }
-    if let Some(limit) = &call.limit {
-        argv.push(format!("--limit={limit}"));
-    }
-    if !call.tags.is_empty() {
-        argv.push(format!("--tags={}", call.tags.join(",")));
-    }
-    if !call.skip_tags.is_empty() {
-        argv.push(format!("--skip-tags={}", call.skip_tags.join(",")));
-    }
-    if call.check {
-        argv.push("--check".to_owned());
-    }
-    if call.diff {
-        argv.push("--diff".to_owned());
-    }
-    if let Some(forks) = call.forks {
-        argv.push(format!("--forks={forks}"));
-    }
-    if call.verbosity > 0 {
-        argv.push(format!(
-            "-{}",
-            "v".repeat(usize::from(call.verbosity.min(6)))
-        ));
-    }
-    for file in &call.vault_password_files {
-        argv.push(format!("--vault-password-file={file}"));
-    }
-    argv.push(format!("--extra-vars=@{}", extra_vars.display()));
-    argv.push("--".to_owned());
-    argv.push(call.playbook.clone());
-    argv
 }
 
 /// What belongs to an installation of Ansible stands beside its program.
