@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
+    account::Account,
     clock::BootTime,
     event::{Event, Severity},
     id::{JobId, Principal, RuleName, SinkName},
@@ -54,6 +55,8 @@ pub struct PlaybookCall {
     pub verbosity: u8,
     /// Paths of vault password files, relative to the project.
     pub vault_password_files: Vec<String>,
+    /// `warm: false`: always in an `ansible-playbook` of its own.
+    pub cold: bool,
     /// The step's own variables, beside `event`, `msg` and `lariat`.
     pub vars: Object,
 }
@@ -143,6 +146,8 @@ pub struct StepContext {
     pub rule: RuleName,
     pub event: Arc<Event>,
     pub project: PathBuf,
+    /// Who it runs as; absent: the user of the service.
+    pub account: Option<Arc<Account>>,
     pub timeout: Duration,
     /// Between the polite signal and the kill.
     pub grace: Duration,

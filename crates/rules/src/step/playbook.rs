@@ -29,6 +29,7 @@ pub(crate) struct Playbook {
     forks: Option<u32>,
     verbosity: u8,
     vault_password_files: Vec<String>,
+    warm: bool,
     vars: Vec<(String, Shape)>,
 }
 
@@ -78,6 +79,9 @@ impl Playbook {
         let verbosity = keys
             .stated(reader, "verbosity")
             .and_then(|node| reader.integer(node, 0..=6));
+        let warm = keys
+            .stated(reader, "warm")
+            .and_then(|node| reader.bool(node));
         let mut vaults = Vec::new();
         for key in ["vault_password_file", "vault_password_files"] {
             if let Some(node) = keys.stated(reader, key) {
@@ -109,6 +113,7 @@ impl Playbook {
                 .and_then(|level| u8::try_from(level).ok())
                 .unwrap_or(0),
             vault_password_files: vaults,
+            warm: warm.unwrap_or(true),
             vars: vars.unwrap_or(Some(Vec::new()))?,
         })
     }
@@ -165,6 +170,7 @@ impl Playbook {
             forks: self.forks,
             verbosity: self.verbosity,
             vault_password_files: self.vault_password_files.clone(),
+            cold: !self.warm,
             vars,
         }))
     }

@@ -66,6 +66,7 @@ fn a_good_rule_has_no_problem() {
     check_step("limit: 'web*:!web3'", "");
     check_step("vault_password_file: vault.txt", "");
     check_step("vault_password_files: [vault.txt]", "");
+    check_step("warm: false", "");
     check_step(
         "vars: {a: [1, {b: '{{ msg.x }}'}], ansible_user: deploy}",
         "",

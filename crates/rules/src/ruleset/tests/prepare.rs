@@ -46,7 +46,7 @@ pub(super) fn call(run: &str, body: &str) -> StepCall {
 fn a_playbook_keeps_types_and_resolves_names() {
     let run = "{playbook: '{{ event.topic }}.yml', inventory: [inventory/prod/, web1], \
                limit: '{{ msg.hosts }}', tags: [a, '{{ msg.tag }}'], check: true, forks: 5, \
-               verbosity: 2, vault_password_file: vault.txt, \
+               verbosity: 2, vault_password_file: vault.txt, warm: false, \
                vars: {n: '{{ msg.n }}', s: 'n={{ msg.n }}', j: '{{ job }}/{{ attempt }}', \
                r: '{{ result.host }}', whole: '{{ msg }}'}}";
     let run = run.replace("web1", "'web1,web2'");
@@ -60,6 +60,7 @@ fn a_playbook_keeps_types_and_resolves_names() {
         forks: Some(5),
         verbosity: 2,
         vault_password_files: vec!["vault.txt".to_owned()],
+        cold: true,
         vars: serde_json::from_str(
             r#"{"n": 1.50, "s": "n=1.50", "j": "0192-ab/2", "r": "web7",
                 "whole": {"hosts": ["web1", "web2"], "tag": "b", "n": 1.50}}"#,
