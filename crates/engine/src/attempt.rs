@@ -243,6 +243,7 @@ impl Attempt {
                     rule: self.rule.clone(),
                     event: Arc::clone(&self.event),
                     project: self.shared.parts.project_dir.clone(),
+                    account: None,
                     timeout,
                     grace,
                     output_cap,

@@ -107,6 +107,10 @@ checked_id! {
     SinkName, "a sink name", 64, "_-"
 }
 checked_id! {
+    /// The name of an account in `accounts.yml`: 1 to 64 of `[A-Za-z0-9_-]`.
+    AccountName, "an account name", 64, "_-"
+}
+checked_id! {
     /// Which token: 12 hexadecimal digits, part of its text.
     TokenId, "a token id", 12, ""
 }

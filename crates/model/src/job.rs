@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     event::Event,
     flow::FlowPlan,
-    id::{EventId, JobId, LeaseId, Principal, Revision, RuleName, WorkerId},
+    id::{AccountName, EventId, JobId, LeaseId, Principal, Revision, RuleName, WorkerId},
     json::Object,
 };
 
@@ -264,6 +264,9 @@ impl RetryPolicy {
 pub struct JobPlan {
     /// Jobs with the same key run one at a time, in order of acceptance.
     pub key: Option<String>,
+    /// Who its programs run as; absent: the user of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
     pub retry: RetryPolicy,
     /// One entry for each step, in order; never empty.
     pub steps: Vec<StepPlan>,
@@ -381,6 +384,8 @@ pub struct Job {
     pub revision: Revision,
     pub event_id: EventId,
     pub key: Option<String>,
+    /// Who its programs run as; absent: the user of the service.
+    pub account: Option<AccountName>,
     pub state: JobState,
     /// Why it waits, is held, retries or failed; what it waits for.
     pub reason: Option<String>,

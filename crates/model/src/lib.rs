@@ -4,6 +4,7 @@
 //! `ports.rs`, which names what the engine needs from the outside. This crate
 //! knows no database, no socket, no clock and no child process.
 
+pub mod account;
 pub mod action;
 pub mod audit;
 pub mod clock;

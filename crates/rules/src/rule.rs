@@ -225,6 +225,7 @@ impl Rule {
         }
         Firing::Fire(JobPlan {
             key,
+            account: None,
             retry: self.retry.clone(),
             steps: self
                 .summaries

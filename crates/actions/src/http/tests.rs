@@ -219,6 +219,7 @@ impl Stage {
                 rule: "r".parse().unwrap(),
                 event: Arc::new(event),
                 project: "/nowhere".into(),
+                account: None,
                 timeout: Duration::from_secs(60),
                 grace: Duration::from_secs(10),
                 output_cap: 100_000,

@@ -106,6 +106,7 @@ impl Stage {
             rule: "a-rule".parse().unwrap(),
             event: Arc::new(event(json!({}))),
             project,
+            account: None,
             timeout: Duration::from_secs(60),
             grace: Duration::from_secs(20),
             output_cap: 1024 * 1024,

@@ -226,6 +226,7 @@ async fn the_first_page_shows_how_they_stand() {
 fn plan() -> JobPlan {
     JobPlan {
         key: None,
+        account: None,
         retry: RetryPolicy::default(),
         steps: vec![StepPlan {
             kind: StepKind::Command,

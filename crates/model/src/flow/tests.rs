@@ -25,6 +25,7 @@ fn job(name: &str) -> JobId {
 fn plan(flow: FlowPlan) -> JobPlan {
     JobPlan {
         key: Some("k".to_owned()),
+        account: None,
         retry: RetryPolicy::default(),
         steps: vec![StepPlan {
             kind: StepKind::Playbook,

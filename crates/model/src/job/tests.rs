@@ -5,6 +5,7 @@ use super::*;
 fn plan(on_lost: OnLost) -> JobPlan {
     JobPlan {
         key: None,
+        account: None,
         retry: RetryPolicy::default(),
         steps: vec![StepPlan {
             kind: StepKind::Command,

@@ -19,7 +19,7 @@ use super::{
 };
 
 const COLUMNS: &str = "SELECT j.seq, j.id, j.rule, r.id AS revision, e.id AS event_id, j.key,
-     j.state, j.reason, j.result, j.next_step, j.due_wall, j.created, j.started, j.finished
+     j.plan ->> '$.account' AS account, j.state, j.reason, j.result, j.next_step, j.due_wall, j.created, j.started, j.finished
      FROM jobs j JOIN events e ON e.seq = j.event JOIN revisions r ON r.seq = j.revision";
 
 /// See `History::jobs`.
@@ -116,6 +116,7 @@ fn job(
         (JobState::Waiting, Some(key)) => holders.get(key).cloned(),
         _ => None,
     };
+    let account: Option<&str> = row.try_get("account")?;
     // Who has its key changes while it waits.
     let reason = match (&waits_for, &key) {
         (Some(holder), Some(key)) => Some(flow::waits_for(key, holder)),
@@ -126,6 +127,9 @@ fn job(
         rule: parse(row.try_get("rule")?, "rule name")?,
         revision: parse(row.try_get("revision")?, "revision")?,
         event_id: parse(row.try_get("event_id")?, "event id")?,
+        account: account
+            .map(|account| parse(account, "account of a job"))
+            .transpose()?,
         state,
         reason,
         result: object(row.try_get("result")?)?,

@@ -112,6 +112,7 @@ pub fn judged(event: Event, decisions: Vec<Decision>) -> Judged {
 pub fn plan() -> JobPlan {
     JobPlan {
         key: None,
+        account: None,
         retry: RetryPolicy {
             attempts: NonZeroU32::new(3).unwrap(),
             delay: Duration::from_secs(30),

@@ -402,6 +402,7 @@ impl State {
             revision: row.revision.clone(),
             event_id: row.event_id.clone(),
             key: row.plan.key.clone(),
+            account: row.plan.account.clone(),
             state: row.state,
             reason,
             result: row.result.clone(),
