@@ -13,6 +13,7 @@ use crate::{
     id::{JobId, Principal, RuleName, SinkName},
     job::{Exit, Outcome, StepKind},
     json::Object,
+    playbook::{Connection, Escalation, HostGroup, VaultIdentity},
     topic::Topic,
 };
 
@@ -45,6 +46,8 @@ pub struct PlaybookCall {
     pub playbook: String,
     /// Files, directories, or host lists that end with a comma.
     pub inventory: Vec<String>,
+    /// Hosts that the step names itself, beside its inventories.
+    pub hosts: Vec<HostGroup>,
     pub limit: Option<String>,
     pub tags: Vec<String>,
     pub skip_tags: Vec<String>,
@@ -53,8 +56,19 @@ pub struct PlaybookCall {
     pub forks: Option<u32>,
     /// 0 to 6, Ansible's `-v`.
     pub verbosity: u8,
+    /// The name of the task to begin with, as the rule writes it.
+    pub start_at_task: Option<String>,
+    pub flush_cache: bool,
+    pub force_handlers: bool,
+    pub escalation: Escalation,
+    pub connection: Connection,
     /// Paths of vault password files, relative to the project.
     pub vault_password_files: Vec<String>,
+    pub vault: Vec<VaultIdentity>,
+    /// Directories of the project in which collections are looked for first.
+    pub collections: Vec<String>,
+    /// Added to the clean environment.
+    pub env: BTreeMap<String, String>,
     /// `warm: false`: always in an `ansible-playbook` of its own.
     pub cold: bool,
     /// The step's own variables, beside `event`, `msg` and `lariat`.

@@ -18,6 +18,7 @@ pub mod job;
 pub mod json;
 pub mod link;
 pub mod page;
+pub mod playbook;
 pub mod ports;
 pub mod route;
 pub mod suggest;

@@ -172,6 +172,7 @@ impl Playbook {
             vault_password_files: self.vault_password_files.clone(),
             cold: !self.warm,
             vars,
+            ..PlaybookCall::default()
         }))
     }
 
