@@ -1,6 +1,7 @@
 //! The least that a consumer can do: takes deliveries and acknowledges them,
 //! each by itself, or what is there at once with one message. What Lariat is
-//! measured beside.
+//! measured beside. It stays connected until its input ends: of what a broker
+//! was told and has not yet done, it forgets a part with the connection.
 //!
 //! `bare_consume URL QUEUE COUNT PREFETCH each|many`
 
@@ -69,6 +70,7 @@ async fn main() -> Result<(), Failure> {
         .await?;
     let seconds = began.map_or(0.0, |began| began.elapsed().as_secs_f64());
     writeln!(io::stdout(), "{taken} messages, {bytes} bytes, {seconds} s")?;
+    io::copy(&mut io::stdin(), &mut io::sink())?;
     connection.close(200, "done".into()).await?;
     Ok(())
 }

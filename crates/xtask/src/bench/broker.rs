@@ -81,14 +81,30 @@ impl Broker {
     }
 
     /// Messages per second that the bare loop takes off the queue.
-    pub(crate) fn bare_consume(&self, count: usize, acks: Acks) -> Result<f64> {
+    pub(crate) fn bare_consume(&mut self, count: usize, acks: Acks) -> Result<f64> {
         let numbers = [count, PREFETCH].map(|number| number.to_string());
-        let mut consume = example("bare_consume");
         let acks = match acks {
             Acks::Each => "each",
             Acks::Many => "many",
         };
-        let said = said(consume.args([&self.url, QUEUE]).args(numbers).arg(acks))?;
+        let mut consumer = example("bare_consume")
+            .args([&self.url, QUEUE])
+            .args(numbers)
+            .arg(acks)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the bare loop")?;
+        let mut said = String::new();
+        let stdout = consumer.stdout.take().context("no stdout")?;
+        BufReader::new(stdout).read_line(&mut said)?;
+        // It acknowledges faster than the broker takes note of it.
+        self.await_empty()?;
+        drop(consumer.stdin.take());
+        let status = consumer.wait()?;
+        if !status.success() {
+            bail!("the bare loop failed: {status}");
+        }
         let seconds: f64 = said
             .trim()
             .strip_suffix(" s")
