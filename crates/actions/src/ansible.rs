@@ -7,6 +7,8 @@
 mod arguments;
 mod cold;
 mod config;
+mod inventory;
+mod secrets;
 mod vars;
 
 use async_trait::async_trait;
@@ -210,7 +212,11 @@ impl Action for PlaybookAction {
                 return step::unstartable(format!("the step's private files: {error}"));
             }
         };
-        match cold::prepare(&call, &context, &files, &self.settings) {
+        let secrets = match secrets::read(&call, &context, &self.settings).await {
+            Ok(secrets) => secrets,
+            Err(reason) => return step::unstartable(reason),
+        };
+        match cold::prepare((&call, secrets), &context, &files, &self.settings) {
             Ok(program) => {
                 let ended = process::run(program, &context, control, &self.settings).await;
                 conclude(&ended, files, &context)

@@ -34,6 +34,19 @@ pub struct ActionSettings {
     pub environment: BTreeMap<String, String>,
     /// `ansible.playbook_command`: a name looked up on `path`, or a path.
     pub playbook_command: String,
+    /// Absent: every playbook starts cold.
+    pub warm: Option<WarmSettings>,
+    /// A variable of the service's own environment that a rule names, for a
+    /// secret.
+    pub variable: fn(&str) -> Option<String>,
+}
+
+/// How many fork servers are kept for playbooks, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WarmSettings {
+    pub max: usize,
+    /// One that was not used for so long is ended.
+    pub idle: Duration,
 }
 
 impl ActionSettings {
@@ -52,6 +65,8 @@ impl ActionSettings {
             home,
             environment: BTreeMap::new(),
             playbook_command: "ansible-playbook".to_owned(),
+            warm: None,
+            variable: |_| None,
         }
     }
 }

@@ -8,7 +8,11 @@ use std::{
 
 use model::action::{PlaybookCall, StepContext};
 
-use super::{arguments, config, vars};
+use super::{
+    arguments::{self, Private},
+    config,
+    secrets::Secrets,
+};
 use crate::{place, process::Program, settings::ActionSettings, step::StepFiles};
 
 const CALLBACK: &str = include_str!("lariat_result.py");
@@ -41,7 +45,7 @@ pub(super) fn find(settings: &ActionSettings) -> Result<PathBuf, String> {
 
 /// Everything that `ansible-playbook` is started with.
 pub(super) fn prepare(
-    call: &PlaybookCall,
+    (call, secrets): (&PlaybookCall, Secrets),
     context: &StepContext,
     files: &StepFiles,
     settings: &ActionSettings,
@@ -50,9 +54,8 @@ pub(super) fn prepare(
     let project = fs_err::canonicalize(&context.project).map_err(|error| error.to_string())?;
     arguments::check_places(call, &project)?;
 
-    let text = vars::write(context, &call.vars).map_err(|error| error.to_string())?;
     let own = |error: std::io::Error| format!("the step's private files: {error}");
-    let extra_vars = files.dir.file("vars.yml", text.as_bytes()).map_err(own)?;
+    let private = Private::write(call, context, secrets, &files.dir).map_err(own)?;
     let plugins = files.dir.directory("callback").map_err(own)?;
     files
         .dir
@@ -61,6 +64,7 @@ pub(super) fn prepare(
     let temp = files.dir.directory("tmp").map_err(own)?;
 
     let mut environment = files.environment(settings);
+    arguments::add_settings(&mut environment, call, &project, &settings.home);
     add_installation(&mut environment, &program);
     add_ansible(&mut environment, &project, &settings.home, &plugins);
     environment.insert("ANSIBLE_LOCAL_TEMP".to_owned(), temp.display().to_string());
@@ -75,7 +79,7 @@ pub(super) fn prepare(
     }
     files.identify(&mut environment, context);
     Ok(Program {
-        argv: arguments::of(call, &program, &extra_vars),
+        argv: arguments::of(call, &program, &private),
         program,
         environment,
         directory: project,

@@ -7,7 +7,8 @@
 use std::path::{Path, PathBuf};
 
 /// Where Ansible looks when nothing is configured.
-const DEFAULT: &str = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback";
+const CALLBACKS: &str = "~/.ansible/plugins/callback:/usr/share/ansible/plugins/callback";
+const COLLECTIONS: &str = "~/.ansible/collections:/usr/share/ansible/collections";
 
 /// The configuration of the project itself, if it has one.
 pub(super) fn of_project(project: &Path) -> Option<PathBuf> {
@@ -24,13 +25,35 @@ pub(super) fn callback_plugins(
 ) -> String {
     let configured = match given {
         Some(given) => given.to_owned(),
-        None => configured(project, home).unwrap_or_else(|| DEFAULT.to_owned()),
+        None => {
+            let configured = configured(project, home, &["callback_plugins"]);
+            configured.unwrap_or_else(|| CALLBACKS.to_owned())
+        }
     };
     format!("{configured}:{}", ours.display())
 }
 
-/// From the first configuration file that Ansible finds.
-fn configured(project: &Path, home: &Path) -> Option<String> {
+/// The search path for collections with `ours` before it.
+pub(super) fn collections_path(
+    project: &Path,
+    home: &Path,
+    given: Option<&str>,
+    ours: &str,
+) -> String {
+    let configured = match given {
+        Some(given) => given.to_owned(),
+        None => {
+            let keys = ["collections_path", "collections_paths"];
+            let configured = configured(project, home, &keys);
+            configured.unwrap_or_else(|| COLLECTIONS.to_owned())
+        }
+    };
+    format!("{ours}:{configured}")
+}
+
+/// From the first configuration file that Ansible finds, and there from the
+/// first of these keys.
+fn configured(project: &Path, home: &Path, keys: &[&str]) -> Option<String> {
     let file = of_project(project)
         .into_iter()
         .chain([
@@ -39,7 +62,9 @@ fn configured(project: &Path, home: &Path) -> Option<String> {
         ])
         .find(|path| path.is_file())?;
     let text = fs_err::read_to_string(&file).ok()?;
-    let value = setting(&text, "defaults", "callback_plugins")?;
+    let value = keys
+        .iter()
+        .find_map(|key| setting(&text, "defaults", key))?;
     let base = file.parent()?;
     let entries: Vec<String> = value
         .split(':')

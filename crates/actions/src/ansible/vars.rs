@@ -38,12 +38,18 @@ pub(super) fn write(context: &StepContext, vars: &Object) -> Result<String, serd
 
 fn document(top: &Object) -> String {
     let mut out = String::from("---\n");
-    for (name, value) in top {
-        quote(name, &mut out);
-        out.push(':');
-        below(value, 1, &mut out);
-    }
+    entries(top, 0, &mut out);
     out
+}
+
+/// Variables under their names, which are plain words.
+pub(super) fn entries(vars: &Object, depth: usize, out: &mut String) {
+    for (name, value) in vars {
+        indent(depth, out);
+        quote(name, out);
+        out.push(':');
+        below(value, depth + 1, out);
+    }
 }
 
 /// What follows a `:` or a `-`, up to and including the end of the line.
@@ -134,7 +140,7 @@ fn is_word_of_yaml(text: &str) -> bool {
 }
 
 /// A double-quoted scalar of printable ASCII.
-fn quote(text: &str, out: &mut String) {
+pub(super) fn quote(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
         match character {
