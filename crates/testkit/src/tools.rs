@@ -9,20 +9,39 @@
 
 use std::path::{Path, PathBuf};
 
-/// The two ends of what is supported.
+/// The versions of ansible-core that are supported, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ansible {
     /// ansible-core 2.14.
     Oldest,
+    V2_16,
+    V2_17,
+    V2_18,
+    V2_19,
+    /// The newest that the newest Python of the machine can run.
     Newest,
 }
 
 impl Ansible {
-    pub const ALL: [Self; 2] = [Self::Oldest, Self::Newest];
+    pub const ENDS: [Self; 2] = [Self::Oldest, Self::Newest];
+    /// The ends and one between.
+    pub const USUAL: [Self; 3] = [Self::Oldest, Self::V2_17, Self::Newest];
+    pub const ALL: [Self; 6] = [
+        Self::Oldest,
+        Self::V2_16,
+        Self::V2_17,
+        Self::V2_18,
+        Self::V2_19,
+        Self::Newest,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Oldest => "ansible-2.14",
+            Self::V2_16 => "ansible-2.16",
+            Self::V2_17 => "ansible-2.17",
+            Self::V2_18 => "ansible-2.18",
+            Self::V2_19 => "ansible-2.19",
             Self::Newest => "ansible-newest",
         }
     }

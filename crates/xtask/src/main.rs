@@ -60,7 +60,11 @@ enum Task {
         seconds: u64,
     },
     /// Installs what tests and demo need, and says what there is
-    Services,
+    Services {
+        /// Every version of ansible-core that is supported, as the full test needs
+        #[arg(long)]
+        full: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,7 +74,7 @@ fn main() -> ExitCode {
         Task::Check => check::check(),
         Task::Bench { rows } => bench::bench(&rows),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
-        Task::Services => services::provide().map(|services| services.print()),
+        Task::Services { full } => services::provide(full).map(|services| services.print()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,10 +5,16 @@
 //! Everything goes below `target/tools`, except packages of the system that a
 //! private installation cannot replace. No service of the system is started.
 
-use std::path::{Path, PathBuf};
+mod python;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::{Context, Result, bail};
 
+use self::python::{Python, Wanted};
 use crate::run::{find, read, run, tools};
 
 /// A private Python environment. The names are those of `testkit::tools`.
@@ -19,22 +25,60 @@ struct Venv {
     shown: &'static str,
     /// Whether the requirements of the requirements are installed too.
     is_whole: bool,
+    python: Wanted,
 }
 
-/// The two ends of what is supported, oldest first.
-const ANSIBLE: [Venv; 2] = [
-    Venv {
-        name: "ansible-2.14",
-        requirements: &["ansible-core>=2.14,<2.15"],
-        shown: "ansible-core",
-        is_whole: true,
-    },
-    Venv {
-        name: "ansible-newest",
-        requirements: &["ansible-core"],
-        shown: "ansible-core",
-        is_whole: true,
-    },
+impl Venv {
+    /// A version of Ansible with the Pythons that it supports as a controller.
+    const fn ansible(
+        name: &'static str,
+        requirements: &'static [&'static str],
+        python: Wanted,
+    ) -> Self {
+        Self {
+            name,
+            requirements,
+            shown: "ansible-core",
+            is_whole: true,
+            python,
+        }
+    }
+}
+
+const NEWEST_ANSIBLE: Venv = Venv::ansible("ansible-newest", &["ansible-core"], Wanted::Newest);
+
+/// The two ends of what is supported and one between.
+const ANSIBLE: [Venv; 3] = [
+    Venv::ansible(
+        "ansible-2.14",
+        &["ansible-core>=2.14,<2.15"],
+        Wanted::OldestOf(9..=11),
+    ),
+    Venv::ansible(
+        "ansible-2.17",
+        &["ansible-core>=2.17,<2.18"],
+        Wanted::Within(10..=12),
+    ),
+    NEWEST_ANSIBLE,
+];
+
+/// What the full run takes beside them.
+const MORE_ANSIBLE: [Venv; 3] = [
+    Venv::ansible(
+        "ansible-2.16",
+        &["ansible-core>=2.16,<2.17"],
+        Wanted::Within(10..=12),
+    ),
+    Venv::ansible(
+        "ansible-2.18",
+        &["ansible-core>=2.18,<2.19"],
+        Wanted::Within(11..=13),
+    ),
+    Venv::ansible(
+        "ansible-2.19",
+        &["ansible-core>=2.19,<2.20"],
+        Wanted::Within(11..=13),
+    ),
 ];
 
 /// What Lariat talks to in the tests; fedora-messaging's with the same schema
@@ -52,6 +96,7 @@ const PEERS: [Venv; 7] = [
         ],
         shown: "fedora-messaging",
         is_whole: true,
+        python: Wanted::Usual,
     },
     Venv {
         name: "fedora-messaging-newest",
@@ -63,30 +108,35 @@ const PEERS: [Venv; 7] = [
         ],
         shown: "fedora-messaging",
         is_whole: true,
+        python: Wanted::Usual,
     },
     Venv {
         name: "cloudevents-1",
         requirements: &["cloudevents<2"],
         shown: "cloudevents",
         is_whole: true,
+        python: Wanted::Usual,
     },
     Venv {
         name: "cloudevents-newest",
         requirements: &["cloudevents"],
         shown: "cloudevents",
         is_whole: true,
+        python: Wanted::Usual,
     },
     Venv {
         name: "prometheus-client",
         requirements: &["prometheus-client"],
         shown: "prometheus-client",
         is_whole: true,
+        python: Wanted::Usual,
     },
     Venv {
         name: "schemathesis",
         requirements: &["schemathesis"],
         shown: "schemathesis",
         is_whole: true,
+        python: Wanted::Usual,
     },
     Venv {
         name: "loopabull",
@@ -95,6 +145,7 @@ const PEERS: [Venv; 7] = [
         requirements: &["loopabull==0.0.7", "pika", "pyyaml", "setuptools<80"],
         shown: "loopabull",
         is_whole: false,
+        python: Wanted::Usual,
     },
 ];
 
@@ -114,12 +165,17 @@ impl Services {
     }
 }
 
-/// Installs what is missing and says so.
-pub(crate) fn provide() -> Result<Services> {
+/// Installs what is missing and says so. `full` is every version that is
+/// supported, not only the ends.
+pub(crate) fn provide(full: bool) -> Result<Services> {
     let mut installed = Vec::new();
-    for venv in ANSIBLE.iter().chain(&PEERS) {
-        let dir = provide_venv(venv)?;
-        installed.push((venv.name.to_owned(), package_version(&dir, venv.shown)?));
+    let more: &[Venv] = if full { &MORE_ANSIBLE } else { &[] };
+    for venv in ANSIBLE.iter().chain(more).chain(&PEERS) {
+        let shown = match provide_venv(venv)? {
+            Ok(dir) => package_version(&dir, venv.shown)?,
+            Err(reason) => format!("not installed: {reason}"),
+        };
+        installed.push((venv.name.to_owned(), shown));
     }
     if !Path::new(RABBITMQ).is_file() {
         apt_install(&["rabbitmq-server"])?;
@@ -138,7 +194,10 @@ pub(crate) fn provide() -> Result<Services> {
 pub(crate) fn any_ansible() -> Result<PathBuf> {
     match find("ansible-playbook") {
         Some(path) => Ok(path),
-        None => Ok(provide_venv(&ANSIBLE[1])?.join("bin/ansible-playbook")),
+        None => match provide_venv(&NEWEST_ANSIBLE)? {
+            Ok(dir) => Ok(dir.join("bin/ansible-playbook")),
+            Err(reason) => bail!("Ansible {reason}"),
+        },
     }
 }
 
@@ -166,51 +225,57 @@ fn rabbitmq_version() -> Result<String> {
 }
 
 /// The directory of a private environment, made when it is not there or was
-/// not finished or has other requirements.
-fn provide_venv(venv: &Venv) -> Result<PathBuf> {
-    let Venv {
-        name,
-        requirements,
-        shown: _,
-        is_whole,
-    } = venv;
-    let dir = tools().join(name);
+/// not finished or is of other requirements or another Python. The inner
+/// error: this machine has no Python for it.
+fn provide_venv(venv: &Venv) -> Result<Result<PathBuf, String>> {
+    let dir = tools().join(venv.name);
+    let python = match venv.python.choose(pythons()?) {
+        Ok(python) => python,
+        Err(reason) => return Ok(Err(reason)),
+    };
     let finished = dir.join("requirements.txt");
-    let wanted = requirements.join("\n");
+    let mut wanted = venv.requirements.join("\n");
+    if !matches!(venv.python, Wanted::Usual) {
+        wanted = format!("# Python 3.{}\n{wanted}", python.minor);
+    }
     if fs_err::read_to_string(&finished).is_ok_and(|text| text == wanted) {
-        return Ok(dir);
+        return Ok(Ok(dir));
     }
     println!(
         "installing {} into {}",
-        requirements.join(", "),
+        venv.requirements.join(", "),
         dir.display()
     );
-    make_venv(&dir)?;
+    let begun = Instant::now();
+    make_venv(&dir, &python.program)?;
     let pip = dir.join("bin/pip");
     let mut args = vec!["install", "--quiet", "--disable-pip-version-check"];
-    if !is_whole {
+    if !venv.is_whole {
         args.push("--no-deps");
     }
-    args.extend_from_slice(requirements);
+    args.extend_from_slice(venv.requirements);
     run(&pip.to_string_lossy(), &args)?;
     fs_err::write(&finished, wanted)?;
-    Ok(dir)
+    println!("installed in {:.1} s", begun.elapsed().as_secs_f64());
+    Ok(Ok(dir))
 }
 
-fn make_venv(dir: &Path) -> Result<()> {
+/// Those of the machine; it gets its system's own when `python3` will not do.
+fn pythons() -> Result<&'static [Python]> {
+    if find("python3").is_none_or(|program| python::ask(&program).is_none()) {
+        apt_install(&["python3", "python3-venv"])?;
+    }
+    Ok(python::pythons())
+}
+
+fn make_venv(dir: &Path, python: &Path) -> Result<()> {
     fs_err::create_dir_all(tools())?;
     if dir.exists() {
         fs_err::remove_dir_all(dir)?;
     }
-    let target = dir.to_string_lossy();
-    if find("python3").is_none() {
-        apt_install(&["python3", "python3-venv"])?;
-    }
-    if run("python3", &["-m", "venv", &target]).is_ok() {
-        return Ok(());
-    }
-    apt_install(&["python3-venv"])?;
-    run("python3", &["-m", "venv", &target]).context("python3 cannot make virtual environments")
+    let (python, target) = (python.to_string_lossy(), dir.to_string_lossy());
+    run(&python, &["-m", "venv", &target])
+        .with_context(|| format!("`{python}` cannot make virtual environments"))
 }
 
 /// Installs packages and starts none of their services: for the time of the

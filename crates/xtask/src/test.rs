@@ -22,7 +22,7 @@ pub(crate) fn test(full: bool) -> Result<()> {
 
 fn steps(timeline: &mut Timeline, full: bool) -> Result<()> {
     timeline.step("install what is missing", || {
-        services::provide().map(|services| services.print())
+        services::provide(full).map(|services| services.print())
     })?;
     check::steps(timeline)?;
     timeline.step("build the tests", || cargo_test(&["--no-run"], full))?;
@@ -59,6 +59,7 @@ fn cargo_test(args: &[&str], full: bool) -> Result<()> {
             .args(["test", "--workspace", "--locked", "--quiet"])
             .args(args)
             .env("LARIAT_SWEEP_MOMENTS", moments)
-            .env("LARIAT_CHAOS", extent),
+            .env("LARIAT_CHAOS", extent)
+            .env("LARIAT_CONFORMANCE", extent),
     )
 }

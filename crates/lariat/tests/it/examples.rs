@@ -51,7 +51,7 @@ async fn every_example_passes_the_check() {
 
 #[tokio::test]
 async fn loopabull_runs_the_playbook_named_like_the_topic() {
-    for version in Ansible::ALL {
+    for version in Ansible::ENDS {
         let Some(playbook) = ansible(version) else {
             continue;
         };
