@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::{
     follow_up::Follower,
     lease::{Hold, between},
-    output::StoredOutput,
+    output::{StoredOutput, StoredTasks},
     revisions::{self, RevisionError},
     shared::{Shared, is_transient},
     tasks::caught,
@@ -295,6 +295,11 @@ impl Attempt {
                 None
             }
             () = tokio::time::sleep(overtime) => {
+                self.step,
+            )),
+            tasks: Arc::new(StoredTasks::new(
+                Arc::clone(&self.shared),
+                self.hold.id().clone(),
                 Some(self.end(Outcome::TimedOut { after: timeout, killed: true }))
             }
         }

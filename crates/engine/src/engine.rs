@@ -19,6 +19,7 @@ use model::{
         custody::JobCustody,
         lifecycle::Lifecycle,
         outbox::Outbox,
+        task::TaskLog,
         transport::{Sink, Source},
     },
     route::Route,
@@ -57,6 +58,7 @@ pub struct EngineParts {
     pub lifecycle: Arc<dyn Lifecycle>,
     pub sources: Vec<Arc<dyn Source>>,
     pub sinks: Vec<Arc<dyn Sink>>,
+    pub task_log: Arc<dyn TaskLog>,
     pub routes: Vec<Route>,
     pub project: Arc<dyn ProjectSource>,
     pub project_dir: PathBuf,
@@ -256,6 +258,10 @@ impl Engine {
     pub fn audit(&self) -> &Arc<dyn Audit> {
         &self.shared.parts.audit
     }
+    pub fn task_log(&self) -> &Arc<dyn TaskLog> {
+        &self.shared.parts.task_log
+    }
+
 
     pub async fn status(&self) -> Result<Status, StoreError> {
         status::status(&self.shared).await

@@ -1,7 +1,8 @@
-//! A running step's output on its way into the store.
+//! What a running step prints, and what it tells about its tasks, on their way
+//! into the store.
 //!
-//! `write` returns when the bytes are kept, so a flood is as fast as the
-//! store. When the lease is gone the bytes are dropped: they are not ours.
+//! A call returns when all is kept, so a flood is as fast as the store. When
+//! the lease is gone what comes is dropped: it is not ours.
 
 use std::{
     fmt,
@@ -14,8 +15,10 @@ use std::{
 
 use async_trait::async_trait;
 use model::{
+    clock::Timestamp,
     id::LeaseId,
-    ports::{Fenced, OutputSink},
+    ports::{Fenced, OutputSink, StoreError, task::TaskSink},
+    task::TaskEvent,
 };
 
 use crate::{
@@ -23,25 +26,28 @@ use crate::{
     telemetry::RecordFailed,
 };
 
-/// How long a store that does not take output holds up the step that writes.
+/// How long a store that takes nothing holds up the step that writes.
 const PATIENCE: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The output of one step of one attempt.
-pub(crate) struct StoredOutput {
+/// The way of one step of one attempt into the store.
+struct Way {
     shared: Arc<Shared>,
     lease: LeaseId,
     step: usize,
+    /// For the log.
+    what: &'static str,
     /// The lease is gone, or the store takes no more.
     is_closed: AtomicBool,
 }
 
-impl StoredOutput {
-    pub(crate) fn new(shared: Arc<Shared>, lease: LeaseId, step: usize) -> Self {
+impl Way {
+    fn new(shared: Arc<Shared>, (lease, step): (LeaseId, usize), what: &'static str) -> Self {
         Self {
             shared,
             lease,
             step,
+            what,
             is_closed: AtomicBool::new(false),
         }
     }
@@ -49,30 +55,16 @@ impl StoredOutput {
     fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
     }
-}
 
-impl fmt::Debug for StoredOutput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredOutput")
-            .field("lease", &self.lease)
-            .field("step", &self.step)
-            .finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl OutputSink for StoredOutput {
-    async fn write(&self, bytes: Vec<u8>) {
+    /// Offers something to the store until it takes it, or no longer.
+    async fn keep<A>(&self, offer: impl Fn() -> A + Send + Sync)
+    where
+        A: Future<Output = Result<Fenced, StoreError>> + Send,
+    {
         let begun = tokio::time::Instant::now();
         let mut pause = FIRST_PAUSE;
         while !self.is_closed.load(Ordering::Relaxed) {
-            let kept = self
-                .shared
-                .parts
-                .queue
-                .append_output(&self.lease, self.step, bytes.clone())
-                .await;
-            match kept {
+            match offer().await {
                 Ok(Fenced::Recorded) => {
                     self.shared.followers.changed(&self.lease.job);
                     return;
@@ -87,7 +79,7 @@ impl OutputSink for StoredOutput {
                         self.close();
                         RecordFailed {
                             lease: &self.lease,
-                            what: "output",
+                            what: self.what,
                             error: &error,
                             is_final,
                         }
@@ -99,5 +91,65 @@ impl OutputSink for StoredOutput {
                 }
             }
         }
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Way")
+            .field("lease", &self.lease)
+            .field("step", &self.step)
+            .field("what", &self.what)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The output of one step of one attempt.
+#[derive(Debug)]
+pub(crate) struct StoredOutput(Way);
+
+impl StoredOutput {
+    pub(crate) fn new(shared: Arc<Shared>, lease: LeaseId, step: usize) -> Self {
+        Self(Way::new(shared, (lease, step), "output"))
+    }
+}
+
+#[async_trait]
+impl OutputSink for StoredOutput {
+    async fn write(&self, bytes: Vec<u8>) {
+        let Way {
+            shared,
+            lease,
+            step,
+            ..
+        } = &self.0;
+        let queue = &shared.parts.queue;
+        let offer = || queue.append_output(lease, *step, bytes.clone());
+        self.0.keep(offer).await;
+    }
+}
+
+/// The task events of one step of one attempt.
+#[derive(Debug)]
+pub(crate) struct StoredTasks(Way);
+
+impl StoredTasks {
+    pub(crate) fn new(shared: Arc<Shared>, lease: LeaseId, step: usize) -> Self {
+        Self(Way::new(shared, (lease, step), "results of tasks"))
+    }
+}
+
+#[async_trait]
+impl TaskSink for StoredTasks {
+    async fn tell(&self, events: Vec<(Timestamp, TaskEvent)>) {
+        let Way {
+            shared,
+            lease,
+            step,
+            ..
+        } = &self.0;
+        let log = &shared.parts.task_log;
+        let offer = || log.append_tasks(lease, *step, events.clone());
+        self.0.keep(offer).await;
     }
 }

@@ -191,6 +191,7 @@ pub struct StepControl {
 }
 
 /// How a step ended.
+    pub tasks: Arc<dyn crate::ports::task::TaskSink>,
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepReport {
     pub outcome: Outcome,

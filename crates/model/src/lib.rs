@@ -22,6 +22,7 @@ pub mod playbook;
 pub mod ports;
 pub mod route;
 pub mod suggest;
+pub mod task;
 pub mod token;
 pub mod topic;
 pub mod verdict;

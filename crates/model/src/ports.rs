@@ -13,6 +13,7 @@ pub mod chain;
 pub mod custody;
 pub mod lifecycle;
 pub mod outbox;
+pub mod task;
 pub mod transport;
 
 use crate::{

@@ -31,6 +31,7 @@ mod schema;
 mod state;
 mod status;
 mod storms;
+mod tasks;
 mod tokens;
 mod writer;
 

@@ -28,6 +28,7 @@ mod random;
 mod resume;
 mod stale;
 pub mod storms;
+pub mod task;
 pub mod upkeep;
 
 use std::{any::Any, sync::Arc, time::Duration};
@@ -46,6 +47,7 @@ use model::{
         custody::JobCustody,
         lifecycle::Lifecycle,
         outbox::Outbox,
+        task::TaskLog,
     },
     verdict::{StoredVerdict, Verdict},
 };
@@ -69,6 +71,7 @@ pub struct Fixture {
     pub audit: Arc<dyn Audit>,
     pub chains: Arc<dyn Chains>,
     pub lifecycle: Arc<dyn Lifecycle>,
+    pub tasks: Arc<dyn TaskLog>,
     /// The clock that the store was given: [`TestClock::by_hand`].
     pub clock: Arc<TestClock>,
     /// What must live as long as the store, such as its directory.
@@ -89,6 +92,7 @@ impl Fixture {
             + Audit
             + Chains
             + Lifecycle
+            + TaskLog
             + 'static,
     {
         Self {
@@ -102,7 +106,8 @@ impl Fixture {
             tokens: Arc::clone(&store) as Arc<dyn Tokens>,
             audit: Arc::clone(&store) as Arc<dyn Audit>,
             chains: Arc::clone(&store) as Arc<dyn Chains>,
-            lifecycle: store,
+            lifecycle: Arc::clone(&store) as Arc<dyn Lifecycle>,
+            tasks: store,
             clock,
             guard: Box::new(guard),
         }
@@ -393,6 +398,13 @@ macro_rules! contract_lines {
                 changes_are_noted_while_somebody_listens_to_their_state
                 what_was_told_is_not_given_again
                 waiting_for_changes_wakes_when_a_job_changes
+            }
+            task {
+                task_events_are_kept_in_order_and_refused_from_a_stale_lease
+                task_events_are_read_by_attempt_kind_status_and_host
+                pages_of_task_events_cover_them_while_they_grow
+                the_recap_of_a_job_is_of_the_last_attempt_of_each_step
+                task_events_go_with_the_output_of_their_attempt
             }
         }
     };

@@ -21,6 +21,7 @@ pub mod memory;
 pub mod process;
 pub mod project;
 pub mod proxy;
+pub mod told;
 pub mod tools;
 
 pub use self::{

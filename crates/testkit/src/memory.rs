@@ -21,6 +21,7 @@ mod outbox;
 mod queue;
 mod state;
 mod storms;
+mod task;
 mod upkeep;
 
 use std::{

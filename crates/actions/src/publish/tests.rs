@@ -170,6 +170,7 @@ impl Stage {
             stop: self.stop.subscribe(),
             deadline: self.deadline.subscribe(),
             output: Arc::clone(&self.output) as _,
+            tasks: Arc::new(testkit::told::Told::default()),
             follow_ups: Arc::clone(&self.intake) as _,
         }
     }

@@ -18,11 +18,13 @@ use model::{
     ports::{
         Action, OutputSink,
         chain::{FollowUpError, FollowUps},
+        task::TaskSink,
     },
 };
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::told::Told;
 use tokio::sync::watch;
 
 /// The system's clocks, as the binary has them.
@@ -80,6 +82,7 @@ pub(crate) struct Stage {
     pub(crate) settings: ActionSettings,
     pub(crate) context: StepContext,
     pub(crate) output: Arc<Kept>,
+    pub(crate) tasks: Arc<Told>,
     pub(crate) stop: watch::Sender<Option<Stop>>,
     pub(crate) deadline: watch::Sender<BootTime>,
 }
@@ -116,6 +119,7 @@ impl Stage {
             settings,
             context,
             output: Arc::new(Kept::default()),
+            tasks: Arc::default(),
             stop: watch::channel(None).0,
             deadline: watch::channel(SystemClock.boot().plus(lease)).0,
         }
@@ -140,6 +144,7 @@ impl Stage {
             stop: self.stop.subscribe(),
             deadline: self.deadline.subscribe(),
             output: Arc::clone(&self.output) as Arc<dyn OutputSink>,
+            tasks: Arc::clone(&self.tasks) as Arc<dyn TaskSink>,
             follow_ups: Arc::new(NoFollowUps),
         }
     }

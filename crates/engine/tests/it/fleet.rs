@@ -261,6 +261,7 @@ impl Fleet {
             audit: store.clone(),
             chains: store.clone(),
             lifecycle: store.clone(),
+            task_log: store.clone(),
             sources: vec![Arc::new(source)],
             sinks: vec![sink.clone()],
             routes: options.routes.clone(),

@@ -368,6 +368,7 @@ fn parts(
         audit: store.clone(),
         chains: store.clone(),
         lifecycle: store.clone(),
+        task_log: store.clone(),
         sources: Vec::new(),
         sinks: Vec::new(),
         routes: Vec::new(),

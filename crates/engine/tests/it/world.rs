@@ -124,6 +124,7 @@ impl Action for ScriptedAction {
             mut stop,
             mut deadline,
             output,
+            tasks: _,
             follow_ups: _,
         } = control;
         let body = &context.event.body;

@@ -57,11 +57,17 @@ async fn outputs(tx: &mut Tx<'_>, prune: &Prune) -> Result<u64, Failure> {
     .fetch_all(&mut *tx.conn)
     .await?;
     for &(job, attempt) in &old {
-        sqlx::query("DELETE FROM output WHERE job = ? AND attempt = ?")
-            .bind(job)
-            .bind(attempt)
-            .execute(&mut *tx.conn)
-            .await?;
+        for delete in [
+            "DELETE FROM output WHERE job = ? AND attempt = ?",
+            "DELETE FROM task_events WHERE job = ? AND attempt = ?",
+            "DELETE FROM task_recaps WHERE job = ? AND attempt = ?",
+        ] {
+            sqlx::query(delete)
+                .bind(job)
+                .bind(attempt)
+                .execute(&mut *tx.conn)
+                .await?;
+        }
         set_output(tx, (job, attempt), 0).await?;
     }
     Ok(old.len() as u64)

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_chains.sql"),
     include_str!("../../migrations/sqlite/0004_storms.sql"),
     include_str!("../../migrations/sqlite/0005_access.sql"),
+    include_str!("../../migrations/sqlite/0006_tasks.sql"),
 ];
 
 /// Marks a file as ours: `Lari` in the header.

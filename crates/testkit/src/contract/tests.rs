@@ -15,13 +15,14 @@ mod memory {
     crate::contract_suite!(fixture);
 }
 
-const PORTS: [&str; 6] = [
+const PORTS: [&str; 7] = [
     include_str!("../../../model/src/ports.rs"),
     include_str!("../../../model/src/ports/access.rs"),
     include_str!("../../../model/src/ports/chain.rs"),
     include_str!("../../../model/src/ports/custody.rs"),
     include_str!("../../../model/src/ports/lifecycle.rs"),
     include_str!("../../../model/src/ports/outbox.rs"),
+    include_str!("../../../model/src/ports/task.rs"),
 ];
 
 /// The lines of the contracts as the ports' doc comments have them.
@@ -60,6 +61,7 @@ fn every_function_of_the_suite_is_in_its_list() {
         ("chain", include_str!("chain.rs")),
         ("lifecycle", include_str!("lifecycle.rs")),
         ("storms", include_str!("storms.rs")),
+        ("task", include_str!("task.rs")),
     ];
     for (port, source) in sources {
         let written: BTreeSet<&str> = source

@@ -176,9 +176,14 @@ fn write_attempt(out: &mut String, attempt: &AttemptRow) -> fmt::Result {
                 steps,
             },
         output,
+        tasks,
     } = attempt;
     let word = outcome.as_ref().map_or("running", |it| it.as_str());
-    writeln!(out, "    {number}  {worker}  {word}")?;
+    write!(out, "    {number}  {worker}  {word}")?;
+    if !tasks.is_empty() {
+        write!(out, "  {} task events", tasks.len())?;
+    }
+    writeln!(out)?;
     for step in steps {
         let StepRecord {
             index,

@@ -12,6 +12,7 @@ use model::{
     job::{Attempt, JobPlan, JobState, Outcome, StepEnd, StepRecord, StepState, Tries},
     json::Object,
     ports::Claimant,
+    task::RecordedTask,
 };
 
 #[derive(Debug, Clone)]
@@ -56,6 +57,7 @@ pub(crate) struct AttemptRow {
     pub(crate) record: Attempt,
     /// By step.
     pub(crate) output: BTreeMap<usize, Vec<u8>>,
+    pub(crate) tasks: Vec<RecordedTask>,
 }
 
 impl JobRow {
@@ -140,6 +142,7 @@ impl JobRow {
                 steps: Vec::new(),
             },
             output: BTreeMap::new(),
+            tasks: Vec::new(),
         });
         self.state = JobState::Running;
         self.reason = None;

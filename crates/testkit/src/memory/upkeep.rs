@@ -93,11 +93,13 @@ fn prune_outputs(state: &mut State, cutoffs: &Cutoffs, max: usize) -> u64 {
                 .record
                 .finished
                 .is_some_and(|finished| finished < cutoffs.output);
-            is_old && !attempt.output.is_empty()
+            let holds_some = !attempt.output.is_empty() || !attempt.tasks.is_empty();
+            is_old && holds_some
         });
     let mut count = 0;
     for attempt in old.take(max) {
         attempt.output.clear();
+        attempt.tasks.clear();
         count += 1;
     }
     count
