@@ -20,6 +20,10 @@ use crate::{
 /// A step, ready to run. Every value that came from an event is in here as
 /// data, and stays data.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them at a time, and it is taken apart at once"
+)]
 pub enum StepCall {
     Playbook(PlaybookCall),
     Command(CommandCall),

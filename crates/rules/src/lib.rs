@@ -23,6 +23,7 @@ pub mod yaml;
 
 pub use code::Code;
 pub use lint::{Feeds, lint, unseen};
+pub use listing::Surroundings;
 pub use rule::{Mode, Rule, StepSummary};
 pub use ruleset::{Checked, RuleSet, check, compile};
-pub use step::{Prepared, RenderError, StepScope};
+pub use step::{LiteralPlaybook, Prepared, RenderError, StepScope};

@@ -3,7 +3,9 @@
 //! A rule looks at one event alone. Duplicates and keys that are taken are
 //! `model::flow`'s, applied where the store can see other events.
 
+mod account;
 mod flow;
+mod literal;
 mod read;
 
 use std::{sync::Arc, time::Duration};

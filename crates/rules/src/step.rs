@@ -24,6 +24,7 @@ use model::{
 use serde_json::Value;
 
 pub(crate) use field::{Field, Renderer, is_of_job};
+pub use playbook::LiteralPlaybook;
 pub(crate) use read::read_step;
 
 use crate::listing::Listing;

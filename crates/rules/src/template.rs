@@ -155,6 +155,11 @@ impl Template {
         render::text(self.nodes(), *scope, Some(write))
     }
 
+    /// Whether what is computed can stand before the first `mark` of the text.
+    pub(crate) fn computes_before(&self, mark: char) -> bool {
+        before(self.nodes(), mark) == Before::Computed
+    }
+
     /// Whether what is rendered can contain, or be chosen by, what came from
     /// outside: `event`, `msg` or `result`.
     pub fn uses_event(&self) -> bool {
@@ -181,6 +186,43 @@ impl Template {
 impl PartialEq for Template {
     fn eq(&self, other: &Self) -> bool {
         self.nodes() == other.nodes()
+    }
+}
+
+/// What stands before the first mark of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Fixed text, and then the mark.
+    Marked,
+    /// Fixed text, as far as it goes.
+    Fixed,
+    Computed,
+}
+
+fn before(nodes: &[Node], mark: char) -> Before {
+    for node in nodes {
+        let found = match node {
+            Node::Text(text) if text.contains(mark) => Before::Marked,
+            Node::Text(_) | Node::Set { .. } => Before::Fixed,
+            Node::Emit(_) => Before::Computed,
+            Node::If { yes, no, .. } => either(before(yes, mark), before(no, mark)),
+            Node::For {
+                body, otherwise, ..
+            } => either(before(body, mark), before(otherwise, mark)),
+            Node::With { body, .. } => before(body, mark),
+        };
+        if found != Before::Fixed {
+            return found;
+        }
+    }
+    Before::Fixed
+}
+
+fn either(one: Before, other: Before) -> Before {
+    match (one, other) {
+        (Before::Computed, _) | (_, Before::Computed) => Before::Computed,
+        (Before::Marked, Before::Marked) => Before::Marked,
+        (Before::Fixed, _) | (_, Before::Fixed) => Before::Fixed,
     }
 }
 

@@ -136,6 +136,19 @@ fn the_schema_of_rules_has_the_keys_of_the_reader() {
     let step = |step: &str| format!("rules: [{{name: a, on: a, run: {{{step}, %}}}}]");
     let steps = [
         ("/$defs/playbookStep", step("playbook: x.yml")),
+        (
+            "/$defs/group",
+            "rules: [{name: a, on: a, run: {playbook: x.yml, inventory: {web: {%}}}}]".to_owned(),
+        ),
+        (
+            "/$defs/place",
+            "rules: [{name: a, on: a, run: {playbook: x.yml, private_key: {file: /a, %}}}]"
+                .to_owned(),
+        ),
+        (
+            "/$defs/vaultSecret",
+            "rules: [{name: a, on: a, run: {playbook: x.yml, vault: {file: /a, %}}}]".to_owned(),
+        ),
         ("/$defs/commandStep", step("command: [x]")),
         ("/$defs/publishStep", step("publish: {sink: a, topic: a}")),
         (

@@ -234,7 +234,9 @@ const STEERING: [&str; 16] = [
 ];
 const STEERING_PREFIXES: [&str; 6] = ["LD_", "DYLD_", "PYTHON", "PERL5", "GIT_", "ANSIBLE_"];
 
-fn read_env(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<(String, Field)>> {
+/// Variables of a step's environment: names, and values that may be computed
+/// unless the variable steers what programs load.
+pub(super) fn read_env(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<(String, Field)>> {
     let Data::Mapping(entries) = &node.data else {
         reader.wrong_type(node, "a mapping");
         return None;

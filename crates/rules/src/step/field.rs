@@ -81,6 +81,14 @@ impl Field {
         }
     }
 
+    /// Whether what is computed can stand before the first `mark`.
+    pub(crate) fn computes_before(&self, mark: char) -> bool {
+        match self {
+            Self::Static(_) => false,
+            Self::Rendered { template, .. } => template.computes_before(mark),
+        }
+    }
+
     /// Whether it can only be rendered in a job.
     pub(crate) fn needs_job(&self) -> bool {
         match self {

@@ -1,18 +1,31 @@
 //! The `playbook` step: reading its keys, rendering it into a call.
+//!
+//! What is the same for every event stands in `options.rs`, hosts that the
+//! step names itself in `hosts.rs`. This file has the rest: names, and values
+//! that may be computed.
 
-use std::collections::HashSet;
+mod hosts;
+mod names;
+mod options;
+mod secret;
+mod vars;
+
+use std::collections::{BTreeMap, HashSet};
 
 use model::action::{PlaybookCall, StepCall};
+use serde_json::Value;
+
+use hosts::Group;
 
 use super::{
     Field, NoCall, Rehearsed, Renderer,
-    field::{Shape, check_word, render_fields},
-    read::{Tally, read_fields, read_path},
+    field::{Shape, render_fields},
+    read::{Tally, read_fields},
 };
 use crate::{
     code::Code,
     listing::{Listing, check_name},
-    yaml::{Data, Entry, Mapping, Node, Reader, shorten},
+    yaml::{Data, Mapping, Node, Reader, shorten},
 };
 
 #[derive(Debug)]
@@ -21,16 +34,28 @@ pub(crate) struct Playbook {
     /// A playbook that does not exist means that there is nothing to do.
     skip_missing: bool,
     inventory: Vec<Field>,
+    hosts: Vec<Group>,
     limit: Option<Field>,
     tags: Vec<Field>,
     skip_tags: Vec<Field>,
-    check: bool,
-    diff: bool,
-    forks: Option<u32>,
-    verbosity: u8,
-    vault_password_files: Vec<String>,
-    warm: bool,
     vars: Vec<(String, Shape)>,
+    /// Everything that is never computed; absent when nothing is said.
+    fixed: Option<Box<PlaybookCall>>,
+}
+
+/// A playbook whose name a rule writes out, with what is known about its step
+/// without an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiteralPlaybook {
+    /// Relative to the project.
+    pub path: String,
+    /// Inventories that are not computed.
+    pub inventory: Vec<String>,
+    pub vault_password_files: Vec<String>,
+    pub collections: Vec<String>,
+    /// The names of its variables, with the values that are not computed.
+    pub vars: Vec<(String, Option<Value>)>,
+    pub env: BTreeMap<String, String>,
 }
 
 impl Playbook {
@@ -44,6 +69,7 @@ impl Playbook {
         let lists = self.inventory.iter().chain(&self.tags);
         let mut fields = names.chain(lists).chain(&self.skip_tags);
         fields.all(|field| field.fixed().is_some())
+            && self.hosts.iter().all(Group::is_fixed)
             && self.vars.iter().all(|(_, shape)| shape.is_fixed())
     }
 
@@ -59,40 +85,32 @@ impl Playbook {
             .and_then(|node| reader.word(node, &[("skip", true), ("fail", false)]));
         let playbook = Field::read(reader, node);
         if let Some(name) = playbook.as_ref().and_then(Field::fixed) {
-            check_playbook(reader, node, name, (listing, skip_missing == Some(true)));
+            names::check_playbook(reader, node, name, (listing, skip_missing == Some(true)));
         }
-        let inventory = read_fields(reader, keys, "inventory", |reader, node, text| {
-            check_inventory(reader, node, text, listing);
-        });
-        let limit = read_fields(reader, keys, "limit", check_option);
-        let tags = read_fields(reader, keys, "tags", check_option);
-        let skip_tags = read_fields(reader, keys, "skip_tags", check_option);
-        let check = keys
-            .stated(reader, "check")
-            .and_then(|node| reader.bool(node));
-        let diff = keys
-            .stated(reader, "diff")
-            .and_then(|node| reader.bool(node));
-        let forks = keys
-            .stated(reader, "forks")
-            .and_then(|node| reader.integer(node, 1..=10_000));
-        let verbosity = keys
-            .stated(reader, "verbosity")
-            .and_then(|node| reader.integer(node, 0..=6));
-        let warm = keys
-            .stated(reader, "warm")
-            .and_then(|node| reader.bool(node));
-        let mut vaults = Vec::new();
-        for key in ["vault_password_file", "vault_password_files"] {
-            if let Some(node) = keys.stated(reader, key) {
-                for node in reader.one_or_list(node) {
-                    vaults.extend(read_vault(reader, node, listing));
+        let mut hosts = match keys.stated(reader, "hosts") {
+            Some(node) => hosts::read(reader, node).map(|group| vec![group]),
+            None => Some(Vec::new()),
+        };
+        let inventory = keys
+            .stated(reader, "inventory")
+            .map(|node| read_inventory(reader, node, listing));
+        let inventory = match inventory {
+            Some(Some((fields, groups))) => {
+                if let Some(hosts) = &mut hosts {
+                    hosts.extend(groups);
                 }
+                Some(fields)
             }
-        }
+            Some(None) => None,
+            None => Some(Vec::new()),
+        };
+        let limit = read_fields(reader, keys, "limit", options::check_option);
+        let tags = read_fields(reader, keys, "tags", options::check_option);
+        let skip_tags = read_fields(reader, keys, "skip_tags", options::check_option);
+        let fixed = options::read(reader, keys, listing);
         let vars = keys
             .stated(reader, "vars")
-            .map(|node| read_vars(reader, node));
+            .map(|node| vars::read(reader, node));
         let mut limit = limit?;
         if limit.len() > 1 {
             let node = keys.stated(reader, "limit")?;
@@ -103,18 +121,14 @@ impl Playbook {
             playbook: playbook?,
             skip_missing: skip_missing.unwrap_or(false),
             inventory: inventory?,
+            hosts: hosts?,
             limit: limit.pop(),
             tags: tags?,
             skip_tags: skip_tags?,
-            check: check.unwrap_or(false),
-            diff: diff.unwrap_or(false),
-            forks: forks.and_then(|forks| u32::try_from(forks).ok()),
-            verbosity: verbosity
-                .and_then(|level| u8::try_from(level).ok())
-                .unwrap_or(0),
-            vault_password_files: vaults,
-            warm: warm.unwrap_or(true),
             vars: vars.unwrap_or(Some(Vec::new()))?,
+            fixed: Some(fixed?)
+                .filter(|fixed| *fixed != PlaybookCall::default())
+                .map(Box::new),
         })
     }
 
@@ -131,48 +145,32 @@ impl Playbook {
         let playbook = tally.take("playbook", found)?;
         let mut inventory = Vec::new();
         for field in &self.inventory {
-            let found = resolve_inventory(field, renderer, listing);
+            let found = names::resolve_inventory(field, renderer, listing);
             inventory.extend(tally.take("inventory", found)?);
         }
-        let mut limit = None;
-        if let Some(field) = &self.limit {
-            limit = tally
-                .take("limit", field.words(renderer))?
-                .map(|words| words.join(","));
+        let hosts = tally.take("hosts", hosts::render(&self.hosts, renderer))?;
+        let limit = take_words(&mut tally, "limit", self.limit.as_slice(), renderer)?;
+        let tags = take_words(&mut tally, "tags", &self.tags, renderer)?;
+        let mut skip_tags = Vec::new();
+        for field in &self.skip_tags {
+            let words = tally.take("skip_tags", field.words(renderer))?;
+            skip_tags.extend(words.into_iter().flatten());
         }
-        let mut words = |key, fields: &[Field]| -> Result<Vec<String>, NoCall> {
-            let mut all = Vec::new();
-            for field in fields {
-                all.extend(
-                    tally
-                        .take(key, field.words(renderer))?
-                        .into_iter()
-                        .flatten(),
-                );
-            }
-            Ok(all)
-        };
-        let tags = words("tags", &self.tags)?;
-        let skip_tags = words("skip_tags", &self.skip_tags)?;
         let vars = tally.take("vars", render_fields(&self.vars, renderer))?;
-        let (Some(playbook), Some(vars)) = (playbook, vars) else {
+        let (Some(playbook), Some(hosts), Some(vars)) = (playbook, hosts, vars) else {
             return Err(tally.into_no_call());
         };
         tally.finish()?;
+        let fixed = self.fixed.as_deref().cloned().unwrap_or_default();
         Ok(StepCall::Playbook(PlaybookCall {
             playbook,
             inventory,
-            limit,
+            hosts,
+            limit: (!limit.is_empty()).then(|| limit.join(",")),
             tags,
             skip_tags,
-            check: self.check,
-            diff: self.diff,
-            forks: self.forks,
-            verbosity: self.verbosity,
-            vault_password_files: self.vault_password_files.clone(),
-            cold: !self.warm,
             vars,
-            ..PlaybookCall::default()
+            ..fixed
         }))
     }
 
@@ -191,6 +189,33 @@ impl Playbook {
             .collect()
     }
 
+    /// `None` when the name is computed or there is no such playbook.
+    pub(crate) fn literal(&self, listing: &Listing) -> Option<LiteralPlaybook> {
+        let path = self.find(self.playbook.fixed()?, listing).ok()?;
+        let fixed = self.fixed.as_deref().cloned().unwrap_or_default();
+        let inventory = self
+            .inventory
+            .iter()
+            .filter_map(Field::fixed)
+            .map(names::fixed_inventory);
+        let value = |shape: &Shape| match shape {
+            Shape::Fixed(value) => Some(value.clone()),
+            Shape::Text(_) | Shape::List(_) | Shape::Mapping(_) => None,
+        };
+        Some(LiteralPlaybook {
+            path,
+            inventory: inventory.collect(),
+            vault_password_files: fixed.vault_password_files,
+            collections: fixed.collections,
+            vars: self
+                .vars
+                .iter()
+                .map(|(name, shape)| (name.clone(), value(shape)))
+                .collect(),
+            env: fixed.env,
+        })
+    }
+
     fn find(&self, name: &str, listing: &Listing) -> Result<String, NoCall> {
         let name = if self.playbook.fixed().is_some() {
             name.strip_prefix("./").unwrap_or(name)
@@ -206,7 +231,7 @@ impl Playbook {
         if let Some(path) = listing.playbook(name) {
             return Ok(path);
         }
-        let message = missing_playbook(name);
+        let message = names::missing_playbook(name);
         Err(if self.skip_missing {
             NoCall::Skip(format!("{message}, and the step says `missing: skip`"))
         } else {
@@ -215,200 +240,60 @@ impl Playbook {
     }
 }
 
-fn missing_playbook(name: &str) -> String {
-    let name = shorten(name);
-    format!(
-        "there is no playbook `{name}`: neither `playbooks/{name}` nor `{name}` is in the project"
-    )
-}
-
-fn check_playbook(
-    reader: &mut Reader<'_>,
-    node: &Node,
-    name: &str,
-    (listing, may_be_missing): (&Listing, bool),
-) {
-    let name = name.strip_prefix("./").unwrap_or(name);
-    if !read_path(reader, node, name) || listing.playbook(name).is_some() {
-        return;
-    }
-    let hint = match similar(reader, listing, name) {
-        Some(similar) => format!("did you mean `{similar}`?"),
-        None => format!("create `playbooks/{}`", shorten(name)),
-    };
-    let message = missing_playbook(name);
-    if may_be_missing {
-        reader.warning(Code::MissingFile, node.span, message, Some(hint));
-    } else {
-        reader.error(Code::MissingFile, node.span, message, Some(hint));
-    }
-}
-
-/// A name of the project that was probably meant.
-fn similar<'l>(reader: &Reader<'_>, listing: &'l Listing, name: &str) -> Option<&'l str> {
-    reader
-        .wants_hints()
-        .then(|| listing.similar(name))
-        .flatten()
-}
-
-/// A static value that becomes the value of an option of `ansible-playbook`.
-fn check_option(reader: &mut Reader<'_>, node: &Node, text: &str) {
-    if text.trim().is_empty() || text.starts_with('-') || text.contains('\0') {
-        reader.error(
-            Code::BadValue,
-            node.span,
-            "the value is empty, starts with `-` or contains NUL".to_owned(),
-            None,
-        );
-    }
-}
-
-fn check_inventory(reader: &mut Reader<'_>, node: &Node, text: &str, listing: &Listing) {
-    if text.contains(',') {
-        check_option(reader, node, text);
-        return;
-    }
-    let path = plain_path(text);
-    if !read_path(reader, node, path) || listing.has_file(path) || listing.has_directory(path) {
-        return;
-    }
-    let hint = match similar(reader, listing, path) {
-        Some(similar) => format!("did you mean `{similar}`?"),
-        None => "write a file, a directory, or hosts with a comma such as `localhost,`".to_owned(),
-    };
-    reader.error(
-        Code::MissingFile,
-        node.span,
-        format!("there is no inventory `{}` in the project", shorten(path)),
-        Some(hint),
-    );
-}
-
-/// A path as people write it: `./a/` is `a`.
-fn plain_path(text: &str) -> &str {
-    let text = text.strip_prefix("./").unwrap_or(text);
-    text.strip_suffix('/').unwrap_or(text)
-}
-
-fn resolve_inventory(
-    field: &Field,
+/// Words that narrow what a playbook does. An empty list would mean that it
+/// does everything, on every host.
+fn take_words(
+    tally: &mut Tally,
+    key: &str,
+    fields: &[Field],
     renderer: &Renderer<'_>,
-    listing: &Listing,
-) -> Result<String, NoCall> {
-    let text = field.text(renderer)?;
-    let is_rendered = field.fixed().is_none();
-    if text.contains(',') {
-        if is_rendered {
-            check_word(&text)?;
-        }
-        // Without the comma at the end a single host would be a file.
-        let end = if text.ends_with(',') { "" } else { "," };
-        return Ok(format!("{text}{end}"));
+) -> Result<Vec<String>, NoCall> {
+    let mut all = Vec::new();
+    for field in fields {
+        let words = field.words(renderer).and_then(|words| {
+            if words.is_empty() {
+                let message = "the list is empty, which Ansible would take for everything";
+                return Err(NoCall::Bad(message.to_owned()));
+            }
+            Ok(words)
+        });
+        all.extend(tally.take(key, words)?.into_iter().flatten());
     }
-    let path = if is_rendered {
-        &text
-    } else {
-        plain_path(&text)
-    };
-    if let Err(error) = check_name(path) {
-        return Err(NoCall::Bad(format!(
-            "the name {:?} is refused: {error}",
-            shorten(path)
-        )));
-    }
-    if listing.has_file(path) || listing.has_directory(path) {
-        return Ok(path.to_owned());
-    }
-    Err(NoCall::Missing(format!(
-        "there is no inventory `{}` in the project",
-        shorten(path)
-    )))
+    Ok(all)
 }
 
-fn read_vault(reader: &mut Reader<'_>, node: &Node, listing: &Listing) -> Option<String> {
-    let field = Field::read(reader, node)?;
-    let Some(path) = field.fixed() else {
-        reader.error(
-            Code::UntrustedCode,
-            node.span,
-            "a vault password file may not be computed".to_owned(),
-            Some("write its path".to_owned()),
-        );
-        return None;
-    };
-    let path = path.strip_prefix("./").unwrap_or(path);
-    if !read_path(reader, node, path) {
-        return None;
-    }
-    if !listing.has_file(path) {
-        let hint = similar(reader, listing, path).map(|name| format!("did you mean `{name}`?"));
-        reader.error(
-            Code::MissingFile,
-            node.span,
-            format!("there is no file `{}` in the project", shorten(path)),
-            hint,
-        );
-        return None;
-    }
-    Some(path.to_owned())
-}
+type Inventory = (Vec<Field>, Vec<Group>);
 
-fn read_vars(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<(String, Shape)>> {
-    let Data::Mapping(entries) = &node.data else {
-        reader.wrong_type(node, "a mapping");
-        return None;
-    };
-    let mut vars = Some(Vec::with_capacity(entries.len()));
-    for entry in entries {
-        let shape = Shape::read(reader, &entry.value);
-        let is_fixed = shape.as_ref().is_none_or(Shape::is_fixed);
-        let is_good = check_variable(reader, entry, is_fixed);
-        match (shape, &mut vars) {
-            (Some(shape), Some(vars)) if is_good => vars.push((entry.key.clone(), shape)),
-            (Some(_) | None, _) => vars = None,
+/// Names of inventories, and mappings that are inventories themselves.
+fn read_inventory(reader: &mut Reader<'_>, node: &Node, listing: &Listing) -> Option<Inventory> {
+    let mut fields = Vec::new();
+    let mut groups = Vec::new();
+    let mut is_good = true;
+    for item in reader.one_or_list(node) {
+        match &item.data {
+            Data::Mapping(_) => match hosts::read_groups(reader, item) {
+                Some(more) => groups.extend(more),
+                None => is_good = false,
+            },
+            Data::List(_) => {
+                reader.wrong_type(item, "a string or a mapping");
+                is_good = false;
+            }
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) => {
+                match names::read_inventory(reader, item, listing) {
+                    Some(field) => fields.push(field),
+                    None => is_good = false,
+                }
+            }
         }
     }
-    vars
-}
-
-/// Whether the name of a variable may be given to Ansible.
-fn check_variable(reader: &mut Reader<'_>, entry: &Entry, is_fixed: bool) -> bool {
-    let name = entry.key.as_str();
-    let shown = shorten(name);
-    let (code, message, hint) = if matches!(name, "event" | "msg" | "lariat") {
-        (
-            Code::ReservedVariable,
-            format!("every playbook has the variable `{name}` already"),
-            "choose another name",
-        )
-    } else if name.starts_with("ansible_") && !is_fixed {
-        (
-            Code::ReservedVariable,
-            format!("`{shown}` steers Ansible and may not be computed"),
-            "write a plain value, or use another variable",
-        )
-    } else if !is_identifier(name) {
-        (
-            Code::BadVariable,
-            format!("`{shown}` is not a name that Ansible accepts for a variable"),
-            "use letters, digits and `_`, not starting with a digit, and no Python keyword",
-        )
-    } else {
-        return true;
-    };
-    reader.error(code, entry.key_span, message, Some(hint.to_owned()));
-    false
-}
-
-fn is_identifier(name: &str) -> bool {
-    let keywords: HashSet<&str> = HashSet::from([
-        "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class",
-        "continue", "def", "del", "elif", "else", "except", "finally", "for", "from", "global",
-        "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return",
-        "try", "while", "with", "yield",
-    ]);
-    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    starts_well && is_plain && !keywords.contains(name)
+    let mut seen = HashSet::new();
+    let twice = groups.iter().find(|group| !seen.insert(group.name()));
+    if let Some(group) = twice {
+        let name = group.name().unwrap_or("all");
+        let message = format!("the group `{name}` stands in two mappings");
+        reader.error(Code::BadValue, node.span, message, None);
+        is_good = false;
+    }
+    is_good.then_some((fields, groups))
 }

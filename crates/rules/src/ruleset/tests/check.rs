@@ -79,6 +79,73 @@ fn a_good_rule_has_no_problem() {
 }
 
 #[test]
+fn what_a_playbook_may_be_told_has_no_problem() {
+    check_step("hosts: [web1, '{{ msg.host }}', 'db[01:10]']", "");
+    check_step("hosts: '{{ msg.hosts }}'", "");
+    check_step(
+        "hosts: {web1: , web2: {ansible_host: '{{ msg.ip }}', ansible_user: app}}",
+        "",
+    );
+    check_step(
+        "inventory: [inventory/test, {web: {hosts: [a], vars: {b: '{{ msg.c }}'}}}]",
+        "",
+    );
+    check_step("inventory: 'inventory/{{ msg.env }}'", "");
+    check_step(
+        "inventory: '{% if msg.x %}inventory/prod{% else %}inventory/test{% endif %}'",
+        "",
+    );
+    check_step("vault: {id: prod, command: [pass, show, vault]}", "");
+    check_step(
+        "collections: collections\n    become: true\n    warm: false",
+        "",
+    );
+    check_step("env: {ANSIBLE_HOST_KEY_CHECKING: 'False', TZ: UTC}", "");
+}
+
+#[test]
+fn what_a_playbook_may_not_be_told_is_said() {
+    check_step("hosts: []", "6:16 bad-value");
+    check_step(
+        "hosts: [-a, 'a b', all]",
+        "6:17 bad-value, 6:21 bad-value, 6:28 bad-value",
+    );
+    check_step("hosts: {'{{ msg.x }}': {}}", "6:17 bad-value");
+    check_step(
+        "hosts: {a: {ansible_user: '{{ msg.x }}'}}",
+        "6:21 reserved-variable",
+    );
+    check_step("hosts: {a: {msg: 1}}", "6:21 reserved-variable");
+    check_step("inventory: {ungrouped: {hosts: a}}", "6:21 bad-value");
+    check_step("inventory: {web: {host: a}}", "6:27 unknown-key");
+    check_step("inventory: [{web: {}}, {web: {}}]", "6:20 bad-value");
+    check_step("inventory: '{{ msg.x }}'", "6:20 untrusted-code");
+    check_step(
+        "inventory: '{% if msg.x %}inventory/{% endif %}{{ msg.y }}'",
+        "6:20 untrusted-code",
+    );
+    check_step("user: '{{ msg.x }}'", "6:15 untrusted-code");
+    check_step("connection_timeout: 0", "6:29 bad-value");
+    check_step("private_key: /etc/key", "6:22 bad-value");
+    check_step("private_key: {file: key}", "6:29 bad-value");
+    check_step("vault: {id: 'a@b', file: /a}", "6:21 bad-value");
+    check_step("vault: {id: a, file: /a, env: B}", "6:16 bad-value");
+    check_step("vault: {id: a}", "6:16 bad-value");
+    check_step(
+        "vault: {command: [pass, '{{ msg.x }}']}",
+        "6:33 untrusted-code",
+    );
+    check_step("vault: [{file: /a}, {file: /b}]", "6:29 bad-value");
+    check_step("collections: ../x", "6:22 path-escape");
+    check_step("collections: 'a:b'", "6:22 bad-value");
+    check_step("env: {LARIAT_JOB: x}", "6:15 reserved-variable");
+    check_step("env: {ANSIBLE_CONFIG: x}", "6:15 reserved-variable");
+    check_step("env: {ANSIBLE_BECOME_PASS: x}", "6:15 reserved-variable");
+    check_step("env: {ANSIBLE_X: '{{ msg.x }}'}", "6:15 untrusted-code");
+    check_step("env: {TZ: '{{ msg.x }}'}", "6:14 untrusted-code");
+}
+
+#[test]
 fn keys_and_types_are_checked() {
     check("whn: x\nrun: {playbook: site.yml}", "4:5 unknown-key");
     check(

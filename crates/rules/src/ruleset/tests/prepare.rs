@@ -7,6 +7,7 @@ use model::{
     event::Severity,
     id::JobId,
     json::Object,
+    playbook::{Connection, Escalation, SecretPlace, VaultIdentity},
     topic::Topic,
 };
 use serde_json::{Value, json};
@@ -69,6 +70,158 @@ fn a_playbook_keeps_types_and_resolves_names() {
         ..PlaybookCall::default()
     };
     assert_eq!(StepCall::Playbook(expect), call(&run, body));
+}
+
+/// Why a step with these keys cannot be rendered for this body.
+#[track_caller]
+fn refused(keys: &str, body: &str) -> String {
+    prepare(&format!("{{playbook: site.yml, {keys}}}"), body).unwrap_err()
+}
+
+#[test]
+fn a_step_names_its_hosts_itself() {
+    let hosts = |keys: &str, body: &str| {
+        let run = format!("{{playbook: site.yml, {keys}}}");
+        let StepCall::Playbook(found) = call(&run, body) else {
+            panic!("no playbook");
+        };
+        let groups = found.hosts.into_iter().map(|group| {
+            let name = group.name.unwrap_or_default();
+            let hosts = group.hosts.into_iter();
+            let hosts = hosts.map(|(name, vars)| format!("{name}{}", json!(vars)));
+            let hosts: Vec<String> = hosts.collect();
+            format!("{name}[{}]{}", hosts.join(" "), json!(group.vars))
+        });
+        groups.collect::<Vec<String>>().join(" ")
+    };
+    let body = r#"{"all": ["web1", "2001:db8::7"], "one": "db1", "ip": "192.0.2.7", "port": 2222}"#;
+    assert_eq!(
+        "[web1{} 2001:db8::7{} fixed{}]{}",
+        hosts("hosts: ['{{ msg.all }}', fixed, 'web1']", body)
+    );
+    assert_eq!(
+        "[web1{} db1{}]{}",
+        hosts("hosts: '{{ msg.all[0] }},{{ msg.one }},'", body)
+    );
+    assert_eq!(
+        r#"[a{} b{"ansible_host":"192.0.2.7","ansible_port":2222,"n":[1,"db1"]}]{}"#,
+        hosts(
+            "hosts: {a: , b: {ansible_host: '{{ msg.ip }}', ansible_port: '{{ msg.port }}', \
+             n: [1, '{{ msg.one }}']}}",
+            body
+        )
+    );
+    assert_eq!(
+        r#"[x{}]{} web[web1{} 2001:db8::7{}]{"tier":"db1"} [y{}]{"z":1}"#,
+        hosts(
+            "hosts: x, inventory: [inventory/test, \
+             {web: {hosts: '{{ msg.all }}', vars: {tier: '{{ msg.one }}'}}, \
+             all: {hosts: y, vars: {z: 1}}}]",
+            body
+        )
+    );
+}
+
+/// None of these may become a host, and none may become every host.
+#[test]
+fn hosts_of_an_event_are_names_and_nothing_else() {
+    for host in [
+        "-x",
+        "a b",
+        "@file",
+        "{{ x }}",
+        "../x",
+        "a;b",
+        "web[1:9]",
+        "~re",
+        "!x",
+        "ünï",
+        "all",
+        "ungrouped",
+        "",
+        ",",
+        "a\nb",
+    ] {
+        let body = json!({"h": host}).to_string();
+        let why = refused("hosts: ['{{ msg.h }}']", &body);
+        assert!(why.starts_with("`hosts`: "), "{host:?}: {why}");
+    }
+    let empty = r#"{"h": [], "ip": "x;y", "two": "a,b", "port": 70000}"#;
+    assert_eq!(
+        "`hosts`: there is no host in it",
+        refused("hosts: '{{ msg.h }}'", empty)
+    );
+    for (key, why) in [
+        ("ansible_host: '{{ msg.ip }}'", "`ansible_host`"),
+        ("ansible_host: '{{ msg.two }}'", "`ansible_host`"),
+        ("ansible_port: '{{ msg.port }}'", "`ansible_port`"),
+    ] {
+        let found = refused(&format!("hosts: {{a: {{{key}}}}}"), empty);
+        assert!(found.contains(why), "{found}");
+    }
+}
+
+/// `--limit=` and no `--tags` mean everything.
+#[test]
+fn an_empty_list_narrows_nothing_and_is_refused() {
+    for key in ["limit", "tags"] {
+        assert_eq!(
+            format!("`{key}`: the list is empty, which Ansible would take for everything"),
+            refused(&format!("{key}: '{{{{ msg.x }}}}'"), r#"{"x": []}"#)
+        );
+    }
+}
+
+#[test]
+fn what_is_fixed_reaches_the_call() {
+    let run = "{playbook: site.yml, become: true, become_user: app, become_method: sudo, \
+               become_password: {env: BECOME}, user: deploy, 'connection': ssh, \
+               connection_timeout: 30, private_key: {command: [pass, show, key]}, \
+               connection_password: {file: /etc/lariat/password}, start_at_task: 'third one', \
+               flush_cache: true, force_handlers: true, collections: [./vendor/, collections], \
+               vault: [{id: prod, file: /etc/lariat/vault}, {env: VAULT}], \
+               env: {ANSIBLE_PIPELINING: 'True', HTTP_PROXY: 'http://proxy:3128'}}";
+    let file = |path: &str| SecretPlace::File(path.into());
+    let variable = |name: &str| SecretPlace::Variable(name.to_owned());
+    let command = ["pass", "show", "key"].map(str::to_owned).to_vec();
+    let expect = PlaybookCall {
+        playbook: "playbooks/site.yml".to_owned(),
+        start_at_task: Some("third one".to_owned()),
+        flush_cache: true,
+        force_handlers: true,
+        escalation: Escalation {
+            always: true,
+            user: Some("app".to_owned()),
+            method: Some("sudo".to_owned()),
+            password: Some(variable("BECOME")),
+        },
+        connection: Connection {
+            user: Some("deploy".to_owned()),
+            plugin: Some("ssh".to_owned()),
+            timeout: Some(30),
+            private_key: Some(SecretPlace::Command(command)),
+            password: Some(file("/etc/lariat/password")),
+        },
+        vault: vec![
+            VaultIdentity {
+                id: "prod".to_owned(),
+                secret: file("/etc/lariat/vault"),
+            },
+            VaultIdentity {
+                id: "default".to_owned(),
+                secret: variable("VAULT"),
+            },
+        ],
+        collections: vec!["vendor".to_owned(), "collections".to_owned()],
+        env: [
+            ("ANSIBLE_PIPELINING", "True"),
+            ("HTTP_PROXY", "http://proxy:3128"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        ..PlaybookCall::default()
+    };
+    assert_eq!(StepCall::Playbook(expect), call(run, "{}"));
 }
 
 #[test]
