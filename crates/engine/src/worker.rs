@@ -1,8 +1,8 @@
 //! Claims jobs for the free slots and runs each as a task of its own.
 //!
 //! Being woken makes it fast and polling makes it right; both are the store's
-//! `claim`, which waits a little for the first job. A claim is never dropped
-//! half-way: what it took would be lost until its lease runs out.
+//! `claim`, which waits a little for the first job. An engine that drains
+//! waits for none: it drops the claim, and what that took goes back.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
@@ -55,11 +55,16 @@ async fn round(shared: &Arc<Shared>, slots: &Arc<Semaphore>) -> ControlFlow<()> 
         worker: settings.worker.clone(),
         deliveries: shared.may_begin_deliveries(),
     };
-    let claimed = parts
-        .queue
-        .claim(&who, max, settings.lease, settings.poll)
-        .await;
+    let claim = parts.queue.claim(&who, max, settings.lease, settings.poll);
+    let claimed = tokio::select! {
+        biased;
+        claimed = claim => Some(claimed),
+        Ok(_) = phase.wait_for(|phase| *phase > Phase::Serving) => None,
+    };
     drop(begins);
+    let Some(claimed) = claimed else {
+        return ControlFlow::Break(());
+    };
     match claimed {
         Ok(leases) => {
             let mut permits = Permits {

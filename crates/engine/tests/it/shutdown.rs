@@ -44,6 +44,18 @@ async fn draining_waits_for_what_runs_and_begins_nothing() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn draining_does_not_wait_for_jobs_that_may_come() {
+    let engine = TestEngine::start(RULES).await;
+    engine.publish("e1", "a.work", json!({})).await;
+    engine.until_running(1).await;
+    engine.until_idle().await;
+    let before = tokio::time::Instant::now();
+    engine.engine.drain().await;
+    let took = before.elapsed();
+    assert!(took < std::time::Duration::from_millis(50), "{took:?}");
+}
+
 /// The store of an engine that has ended, opened to look at it.
 struct TestEngineAfter(TestEngine);
 

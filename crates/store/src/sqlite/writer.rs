@@ -235,6 +235,7 @@ impl Writer {
             }
             if let Some(done) = close {
                 items.close();
+                self.commit_rest(&mut items).await;
                 self.close().await;
                 // Whoever asked may have gone.
                 done.send(()).ok();
@@ -242,6 +243,20 @@ impl Writer {
             }
         }
         self.close().await;
+    }
+
+    /// What came behind the end and nobody waits for, such as leases that go
+    /// back because their worker had stopped.
+    async fn commit_rest(&mut self, items: &mut mpsc::Receiver<Item>) {
+        let mut rest = Batch::default();
+        while let Ok(item) = items.try_recv() {
+            if let Item::WriteAnyway(_) = item {
+                rest.push(item);
+            }
+        }
+        if !rest.is_empty() {
+            self.commit(rest).await;
+        }
     }
 
     async fn close(&mut self) {

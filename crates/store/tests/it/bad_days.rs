@@ -220,6 +220,34 @@ async fn a_claim_that_nobody_takes_goes_back_to_the_queue() {
     assert_eq!(shown.attempts.len(), 1);
 }
 
+#[tokio::test]
+async fn a_claim_that_nobody_takes_goes_back_although_the_store_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    let clock = Arc::new(TestClock::by_hand());
+    let faults = Arc::new(OnClaim(tokio::sync::Notify::new()));
+    let slow = store::SqliteOptions {
+        faults: Arc::clone(&faults) as Arc<dyn model::fault::Faults>,
+        ..options(&clock)
+    };
+    let store = SqliteStore::open(&path, slow).await.unwrap();
+    let sent = judged(event("e1", clock.now()), vec![fire("r", plan())]);
+    let job = store.accept(vec![sent]).await.unwrap()[0].jobs[0].clone();
+    let somebody = claimant("w");
+    tokio::select! {
+        biased;
+        () = faults.0.notified() => {}
+        claimed = store.claim(&somebody, 1, LEASE, Duration::ZERO) => {
+            panic!("it was to be dropped before it is there: {claimed:?}");
+        }
+    }
+    store.close().await;
+    let store = SqliteStore::open(&path, options(&clock)).await.unwrap();
+    let shown = store.job(&job).await.unwrap().unwrap();
+    assert_eq!(shown.state, model::job::JobState::Queued);
+    assert!(shown.attempts.is_empty(), "{:?}", shown.attempts);
+}
+
 async fn cancel_all(store: &SqliteStore) {
     use model::{
         page::{JobQuery, Position},
