@@ -208,9 +208,7 @@ impl Action for PlaybookAction {
         };
         let files = match StepFiles::create(&self.settings, &context) {
             Ok(files) => files,
-            Err(error) => {
-                return step::unstartable(format!("the step's private files: {error}"));
-            }
+            Err(reason) => return step::unstartable(reason),
         };
         let secrets = match secrets::read(&call, &context, &self.settings).await {
             Ok(secrets) => secrets,

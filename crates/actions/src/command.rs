@@ -58,7 +58,9 @@ impl CommandAction {
             environment,
             directory,
             stdin: files.event.clone(),
-            result: files.result.path.clone(),
+            result: Some(files.result_descriptor()?),
+            tasks: None,
+            private: files.dir.private(),
             detach: call.detach,
         })
     }
@@ -155,9 +157,7 @@ impl Action for CommandAction {
         };
         let files = match StepFiles::create(&self.settings, &context) {
             Ok(files) => files,
-            Err(error) => {
-                return step::unstartable(format!("the step's private files: {error}"));
-            }
+            Err(reason) => return step::unstartable(reason),
         };
         match self.prepare(call, &context, &files) {
             Ok(program) => {

@@ -10,21 +10,33 @@
 //! nothing of its steps goes on running.
 
 mod answer;
+mod descriptors;
 pub mod guard;
+mod keep;
+pub(crate) mod message;
 mod orphans;
+mod outbox;
 mod output;
+mod pipes;
 mod protocol;
+mod remains;
+mod spawn;
 mod start;
 mod supervise;
+mod task;
 mod tree;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::PathBuf};
 
 use model::{id::Principal, job::Exit};
 
 pub use answer::{AnswerError, answer};
-pub(crate) use orphans::end_orphans;
-pub(crate) use supervise::run;
+pub(crate) use keep::{Kept, keep};
+pub(crate) use orphans::{Orphans, end_orphans};
+pub(crate) use pipes::{GuardPipes, pipes};
+pub(crate) use protocol::{Private, PrivateFile};
+pub(crate) use remains::Remains;
+pub(crate) use supervise::{run, run_warm};
 
 /// A program with everything that it is started with.
 #[derive(Debug)]
@@ -33,13 +45,20 @@ pub(crate) struct Program {
     pub(crate) program: PathBuf,
     /// With the program's own name in front.
     pub(crate) argv: Vec<String>,
-    /// The whole environment; the guard adds `LARIAT_RESULT_FD`.
+    /// The whole environment; the guard adds the
+    /// numbers of descriptors.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) directory: PathBuf,
     /// Becomes standard input.
     pub(crate) stdin: PathBuf,
-    /// An empty file; becomes the result descriptor.
-    pub(crate) result: PathBuf,
+    /// An empty file, open for reading and writing; the program finds it by
+    /// `LARIAT_RESULT_FD`.
+    pub(crate) result: Option<OwnedFd>,
+    /// Takes what happens while it happens; the program finds it by
+    /// `LARIAT_TASKS_FD`.
+    pub(crate) tasks: Option<OwnedFd>,
+    /// What the guard makes for it, where the worker's own is out of reach.
+    pub(crate) private: Option<Private>,
     /// What it leaves running is not ended.
     pub(crate) detach: bool,
 }
@@ -70,4 +89,14 @@ pub(crate) struct Ended {
     pub(crate) exit: Option<Exit>,
     /// Processes that it left running and that were ended.
     pub(crate) leftovers: usize,
+}
+
+impl Ended {
+    fn unstartable(reason: String) -> Self {
+        Self {
+            end: End::Unstartable { reason },
+            exit: None,
+            leftovers: 0,
+        }
+    }
 }

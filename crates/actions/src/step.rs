@@ -1,7 +1,7 @@
 //! What all kinds of steps have in common: their private files, the variables
 //! that tell them who they are, and how an end becomes an outcome.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, path::PathBuf};
 
 use model::{
     action::{StepContext, StepReport},
@@ -26,13 +26,21 @@ pub(crate) struct StepFiles {
 }
 
 impl StepFiles {
-    pub(crate) fn create(settings: &ActionSettings, context: &StepContext) -> io::Result<Self> {
-        let dir = RunDir::create(&settings.runtime_dir)?;
-        let mut json = serde_json::to_vec(context.event.as_ref())?;
+    pub(crate) fn create(settings: &ActionSettings, context: &StepContext) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("the step's private files: {error}");
+        let dir = RunDir::create(settings, context.account.as_deref())?;
+        let json = serde_json::to_vec(context.event.as_ref()).map_err(io::Error::from);
+        let mut json = json.map_err(failed)?;
         json.push(b'\n');
-        let event = dir.file("event.json", &json)?;
-        let result = ResultFile::create(&dir)?;
+        let event = dir.file("event.json", &json).map_err(failed)?;
+        let result = ResultFile::create(settings).map_err(failed)?;
         Ok(Self { dir, event, result })
+    }
+
+    /// What the program writes its result to.
+    pub(crate) fn result_descriptor(&self) -> Result<OwnedFd, String> {
+        let descriptor = self.result.descriptor();
+        descriptor.map_err(|error| format!("the step's private files: {error}"))
     }
 
     /// The clean environment of a step, before what the step itself adds.

@@ -84,7 +84,9 @@ pub(super) fn prepare(
         environment,
         directory: project,
         stdin: PathBuf::from("/dev/null"),
-        result: files.result.path.clone(),
+        result: Some(files.result_descriptor()?),
+        tasks: None,
+        private: files.dir.private(),
         detach: false,
     })
 }

@@ -1,8 +1,8 @@
 //! Starting the program inside the guard: what lies between fork and exec.
 //!
 //! The program gets a clean state: default signals, nothing blocked, no
-//! descriptor but its own four, a process group of its own. It dies with the
-//! guard.
+//! descriptor but its own, a process group of its own, and the user that it
+//! is to run as. It dies with the guard.
 #![expect(
     unsafe_code,
     reason = "the state of a child is set between fork and exec"
@@ -11,7 +11,7 @@
 use std::{
     io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::process::CommandExt,
     },
     path::Path,
@@ -28,17 +28,27 @@ use nix::{
         signal::{SigSet, SigmaskHow, Signal, sigprocmask},
         stat::{Mode, umask},
     },
-    unistd::{Pid, fchdir, getppid},
+    unistd::{Pid, fchdir, getppid, setpgid, setsid},
 };
 
-use super::protocol::Task;
+use super::{
+    guard::{Given, Identity, acting},
+    protocol::Task,
+};
 
 /// Closes every descriptor that the guard was not meant to inherit.
-pub(super) fn close_inherited() {
-    // SAFETY: the guard has opened nothing yet, so nothing that anybody still
-    // uses is closed. The call touches no memory.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, 0_u32) };
-    if closed == 0 {
+pub(super) fn close_inherited(but: Option<RawFd>) {
+    let but = but.and_then(|fd| u32::try_from(fd).ok());
+    let ranges = match but {
+        Some(but) => [(3, but.saturating_sub(1)), (but.saturating_add(1), u32::MAX)],
+        None => [(3, u32::MAX), (u32::MAX, u32::MAX)],
+    };
+    let closed = ranges.iter().all(|(first, last)| {
+        // SAFETY: the guard has opened nothing yet, so nothing that anybody
+        // still uses is closed. The call touches no memory.
+        first > last || unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0_u32) } == 0
+    });
+    if closed {
         return;
     }
     // Kernels before 5.9.
@@ -48,7 +58,7 @@ pub(super) fn close_inherited() {
     let open: Vec<RawFd> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|fd| *fd > 2)
+        .filter(|fd| *fd > 2 && u32::try_from(*fd).ok() != but)
         .collect();
     for fd in open {
         // SAFETY: as above; closing one twice only answers EBADF.
@@ -56,21 +66,45 @@ pub(super) fn close_inherited() {
     }
 }
 
-/// Starts the program. `result` stays open in it under the same number.
-pub(super) fn start(task: &Task, result: &OwnedFd) -> Result<Pid, String> {
-    let directory = open(
-        &task.directory,
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| {
-        format!(
-            "the directory `{}` cannot be entered: {}",
-            task.directory.display(),
-            errno.desc()
-        )
-    })?;
-    let stdin = fs_err::File::open(&task.stdin).map_err(|error| error.to_string())?;
+/// Takes over a descriptor that this process was started with.
+pub(super) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: only asks; a number that is not open answers EBADF.
+    let flags = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    Errno::result(flags)?;
+    // SAFETY: it is open, and nothing else in this process knows of it: all
+    // others were closed at the start.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Leaves the session and the terminal of whoever started the guard, as far
+/// as they are not its own, and hears of its children again if it was started
+/// by somebody who did not want to.
+pub(super) fn stand_alone() {
+    // It leads one already, or a group of its own, which must do.
+    setsid().ok();
+    setpgid(Pid::from_raw(0), Pid::from_raw(0)).ok();
+    // `sudo` may have made a terminal: no program shall ask on it.
+    if let Ok(terminal) = fs_err::File::open("/dev/tty") {
+        // SAFETY: takes no argument and touches no memory.
+        unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCNOTTY) };
+    }
+    // SAFETY: setting the default action calls no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// Starts the program. What it is given stays open in it under the same
+/// numbers.
+pub(super) fn start(
+    task: &Task,
+    given: &Given,
+    identity: Option<Identity>,
+) -> Result<Pid, String> {
+    // Nothing is opened for a program that its user could not open.
+    let (directory, stdin) = acting(identity.as_ref(), || {
+        Ok((open_directory(&task.directory), open_stdin(task, given)))
+    })
+    .map_err(|error| error.to_string())?;
+    let (directory, stdin) = (directory?, stdin?);
     let output = || io::stderr().as_fd().try_clone_to_owned();
     let stdout = output().map_err(|error| error.to_string())?;
     let stderr = output().map_err(|error| error.to_string())?;
@@ -84,18 +118,28 @@ pub(super) fn start(task: &Task, result: &OwnedFd) -> Result<Pid, String> {
         .args(arguments)
         .env_clear()
         .envs(&task.environment)
-        .env("LARIAT_RESULT_FD", result.as_raw_fd().to_string())
-        .stdin(Stdio::from(OwnedFd::from(stdin.into_file())))
+        .stdin(Stdio::from(stdin))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr))
         .process_group(0);
+    let mut kept = Vec::new();
+    for (name, descriptor) in given.of_program() {
+        let number = descriptor.as_raw_fd();
+        if let Some(variable) = name.variable() {
+            command.env(variable, number.to_string());
+        }
+        kept.push(number);
+    }
 
-    let guard = Pid::this();
-    let result = result.as_raw_fd();
-    let prepare = move || prepare(guard, &directory, result);
+    let child = Child {
+        guard: Pid::this(),
+        directory,
+        kept,
+        identity,
+    };
     // SAFETY: `prepare` makes system calls only; it allocates nothing and
     // takes no lock.
-    unsafe { command.pre_exec(prepare) };
+    unsafe { command.pre_exec(move || child.prepare()) };
     let child = command
         .spawn()
         .map_err(|error| explain(&task.program, &error))?;
@@ -103,25 +147,65 @@ pub(super) fn start(task: &Task, result: &OwnedFd) -> Result<Pid, String> {
     Ok(Pid::from_raw(pid))
 }
 
-/// Runs in the child, between fork and exec.
-fn prepare(guard: Pid, directory: &OwnedFd, result: RawFd) -> io::Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if getppid() != guard {
-        // The guard died before the line above.
-        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+fn open_directory(path: &Path) -> Result<OwnedFd, String> {
+    open(
+        path,
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| {
+        format!(
+            "the directory `{}` cannot be entered: {}",
+            path.display(),
+            errno.desc()
+        )
+    })
+}
+
+fn open_stdin(task: &Task, given: &Given) -> Result<OwnedFd, String> {
+    match &given.control {
+        Some(control) => control.try_clone().map_err(|error| error.to_string()),
+        None => match fs_err::File::open(&task.stdin) {
+            Ok(file) => Ok(file.into_file().into()),
+            Err(error) => Err(error.to_string()),
+        },
     }
-    for signal in 1..=64 {
-        // SAFETY: setting the default action calls no code of ours. KILL,
-        // STOP and the numbers that libc keeps for itself answer EINVAL.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// What the child does for itself, between fork and exec.
+struct Child {
+    guard: Pid,
+    directory: OwnedFd,
+    kept: Vec<RawFd>,
+    identity: Option<Identity>,
+}
+
+impl Child {
+    fn prepare(&self) -> io::Result<()> {
+        for signal in 1..=64 {
+            // SAFETY: setting the default action calls no code of ours. KILL,
+            // STOP and the numbers that libc keeps for itself answer EINVAL.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+        umask(Mode::S_IWGRP | Mode::S_IWOTH);
+        if let Some(identity) = &self.identity {
+            identity.assume()?;
+        }
+        fchdir(&self.directory)?;
+        for number in &self.kept {
+            // SAFETY: the descriptor is open in this process until exec.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(*number) };
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        }
+        // Becoming another user forgets it.
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != self.guard {
+            // The guard died before the line above.
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
     }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-    umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    fchdir(directory)?;
-    // SAFETY: the descriptor is open in this process until exec.
-    let result = unsafe { std::os::fd::BorrowedFd::borrow_raw(result) };
-    fcntl(result, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok(())
 }
 
 /// Reaps one child that has ended. `None`: there are children, and all live.

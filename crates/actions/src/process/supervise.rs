@@ -1,13 +1,9 @@
 //! The worker's side: starts a guard for a program, moves its deadline on with
 //! the lease, passes on requests to stop, and carries the output away.
 //!
-//! Dropping the future is safe at any moment: the guard's pipe closes with it.
-#![expect(
-    unsafe_code,
-    reason = "a guard begins its session between fork and exec"
-)]
+//! Dropping the future is safe at any moment: the guard's socket closes with it.
 
-use std::{future::pending, io, pin::pin, process::ExitStatus, process::Stdio, time::Duration};
+use std::{future::pending, pin::pin, process::ExitStatus, time::Duration};
 
 use model::{
     action::{StepContext, StepControl, Stop},
@@ -15,18 +11,25 @@ use model::{
     id::Principal,
     job::Exit,
 };
-use nix::{sys::signal::Signal, unistd::setsid};
+use nix::sys::signal::Signal;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
+    io::{AsyncBufReadExt, BufReader, Lines},
+    net::unix::pipe,
+    process::Child,
     sync::{oneshot, watch},
     time::sleep,
 };
 use tracing::warn;
 
 use super::{
-    End, Ended, Program, guard, output,
-    protocol::{Order, Report, Task},
+    End, Ended, Program, guard,
+    outbox::Outbox,
+    output,
+    pipes::GuardPipes,
+    protocol::{Leftovers, Order, Report, Work},
+    remains::Remains,
+    spawn::{self, Connection},
+    task::{Prepared, Terms, millis},
     tree,
 };
 use crate::settings::ActionSettings;
@@ -42,42 +45,72 @@ pub(crate) async fn run(
     control: StepControl,
     settings: &ActionSettings,
 ) -> Ended {
+    match spawn::guard(context.account.as_deref(), settings) {
+        Ok(connection) => supervise(program, context, control, settings, connection).await,
+        Err(reason) => Ended::unstartable(reason),
+    }
+}
+
+/// The same, where a fork server has forked the program and its guard; they
+/// have the other ends of these pipes. When the program is unstartable,
+/// nothing of it has begun.
+pub(crate) async fn run_warm(
+    program: Program,
+    context: &StepContext,
+    control: StepControl,
+    settings: &ActionSettings,
+    pipes: GuardPipes,
+) -> Ended {
+    supervise(program, context, control, settings, Connection::made(pipes)).await
+}
+
+async fn supervise(
+    mut program: Program,
+    context: &StepContext,
+    control: StepControl,
+    settings: &ActionSettings,
+    connection: Connection,
+) -> Ended {
     let mark = format!("{}/{}/{}", context.job, context.attempt, context.step);
     let clock = settings.clock.as_ref();
     let deadline = guard_deadline(&control.deadline.borrow().clone(), clock);
-    let mut environment = program.environment;
-    environment.insert(MARK.to_owned(), mark.clone());
-    let task = Task {
-        program: program.program,
-        argv: program.argv,
-        environment,
-        directory: program.directory,
-        stdin: program.stdin,
-        result: program.result,
-        lock: settings.guard_lock.clone(),
-        detach: program.detach,
-        grace_ms: millis(context.grace),
-        deadline_ms: deadline,
+    program.environment.insert(MARK.to_owned(), mark.clone());
+    let account = context.account.as_deref();
+    let remains = match &program.private {
+        Some(private) => Remains::of(account, &private.path, settings),
+        None => Ok(None),
     };
-    let started = start(&task, settings);
-    let (mut child, orders, reports, out) = match started {
-        Ok(started) => started,
-        Err(reason) => {
-            return Ended {
-                end: End::Unstartable { reason },
-                exit: None,
-                leftovers: 0,
-            };
-        }
+    let terms = Terms {
+        account,
+        lock: settings.guard_lock.as_deref(),
+        control: None,
+        leftovers: if program.detach {
+            Leftovers::Stay
+        } else {
+            Leftovers::End
+        },
+        grace: context.grace,
+        deadline_ms: Some(deadline),
     };
+    let prepared = remains.and_then(|remains| Ok((remains, Prepared::new(program, terms)?)));
+    let (remains, prepared) = match prepared {
+        Ok(prepared) => prepared,
+        Err(reason) => return Ended::unstartable(reason),
+    };
+    let mut orders = Outbox::new(connection.pipes.orders, prepared.descriptors);
+    if let Err(error) = orders.push(&Work::Run(Box::new(prepared.task))) {
+        return Ended::unstartable(error.to_string());
+    }
 
     let (over, is_over) = oneshot::channel();
     let mut steering = Steering {
-        guard: child.id().and_then(|pid| i32::try_from(pid).ok()),
-        child: &mut child,
-        orders: Some(orders),
-        reports,
+        session: None,
+        child: connection.child,
+        sudoers: connection.sudoers,
+        orders,
+        reports: BufReader::new(connection.pipes.reports).lines(),
         mark: format!("{MARK}={mark}"),
+        remains,
         stop: control.stop,
         deadline: control.deadline,
         clock,
@@ -85,14 +118,14 @@ pub(crate) async fn run(
         state: State::default(),
     };
     let mut pump = pin!(output::pump(
-        out,
+        connection.pipes.output,
         control.output.as_ref(),
         context.output_cap,
         is_over
     ));
     let mut pump_is_done = false;
     let ended = {
-        let mut steer = pin!(steering.steer(&task));
+        let mut steer = pin!(steering.steer());
         loop {
             tokio::select! {
                 ended = &mut steer => break ended,
@@ -108,53 +141,6 @@ pub(crate) async fn run(
     ended
 }
 
-type Started = (
-    Child,
-    ChildStdin,
-    Lines<BufReader<ChildStdout>>,
-    tokio::process::ChildStderr,
-);
-
-fn start(task: &Task, settings: &ActionSettings) -> Result<Started, String> {
-    for (index, argument) in task.argv.iter().enumerate() {
-        if argument.contains('\0') {
-            return Err(format!(
-                "argument {index} contains a NUL character, which no program can be given: take the value from the event on standard input"
-            ));
-        }
-    }
-    for (name, value) in &task.environment {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(format!(
-                "the environment variable {name:?} cannot be set: names have no `=`, and neither names nor values have NUL characters"
-            ));
-        }
-    }
-    #[expect(clippy::disallowed_methods, reason = "this is `actions::process`")]
-    let mut command = Command::new(&settings.guard);
-    command
-        .arg(guard::ARGUMENT)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    // SAFETY: one system call, which touches no memory.
-    unsafe { command.pre_exec(|| setsid().map(drop).map_err(io::Error::from)) };
-    let mut child = command.spawn().map_err(|error| {
-        format!(
-            "the guard `{}` cannot be started: {error}",
-            settings.guard.display()
-        )
-    })?;
-    let (Some(orders), Some(reports), Some(out)) =
-        (child.stdin.take(), child.stdout.take(), child.stderr.take())
-    else {
-        return Err("the guard was started without its pipes".to_owned());
-    };
-    Ok((child, orders, BufReader::new(reports).lines(), out))
-}
-
 /// `deadline` on the clock that the guard reads. The guard's clock is read
 /// first, so a pause between the two readings makes it earlier, never later.
 fn guard_deadline(deadline: &BootTime, clock: &dyn Clock) -> i64 {
@@ -168,10 +154,6 @@ fn guard_deadline(deadline: &BootTime, clock: &dyn Clock) -> i64 {
     here.saturating_add(deadline.millis - now.millis)
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Why it was asked to stop.
 #[derive(Debug, Clone)]
 enum Asked {
@@ -183,7 +165,7 @@ enum Asked {
 /// What the guard said so far, and what it was asked for.
 #[derive(Debug, Default)]
 struct State {
-    started: bool,
+    ready: bool,
     exit: Option<Exit>,
     leftovers: usize,
     expired: bool,
@@ -191,12 +173,15 @@ struct State {
 }
 
 struct Steering<'a> {
-    guard: Option<i32>,
-    child: &'a mut Child,
-    /// Absent once the guard does not read any more.
-    orders: Option<ChildStdin>,
-    reports: Lines<BufReader<ChildStdout>>,
+    /// The guard's own.
+    session: Option<i32>,
+    child: Option<Child>,
+    sudoers: Option<String>,
+    orders: Outbox,
+    reports: Lines<BufReader<pipe::Receiver>>,
     mark: String,
+    /// Where the step is another user's.
+    remains: Option<Remains>,
     stop: watch::Receiver<Option<Stop>>,
     deadline: watch::Receiver<BootTime>,
     clock: &'a dyn Clock,
@@ -205,16 +190,7 @@ struct Steering<'a> {
 }
 
 impl Steering<'_> {
-    async fn steer(&mut self, task: &Task) -> Ended {
-        let first = serde_json::to_vec(task);
-        match first {
-            Ok(line) => self.send_line(line).await,
-            Err(_) => {
-                return self.ended(End::Unstartable {
-                    reason: "the paths of the step are not UTF-8".to_owned(),
-                });
-            }
-        }
+    async fn steer(&mut self) -> Ended {
         // What was asked for before we looked counts too.
         self.stop.mark_changed();
         let mut stop_is_open = true;
@@ -222,11 +198,12 @@ impl Steering<'_> {
         let mut timeout = pin!(sleep(self.context.timeout));
         loop {
             tokio::select! {
+                () = self.orders.flush() => {}
                 line = self.reports.next_line() => match line {
                     Ok(Some(line)) => {
                         if let Some(end) = self.hear(&line) {
                             // The guard has nothing left to do but to end.
-                            self.child.wait().await.ok();
+                            self.reap().await;
                             return self.ended(end);
                         }
                     }
@@ -235,29 +212,29 @@ impl Steering<'_> {
                 changed = changed(&mut self.stop, stop_is_open) => {
                     stop_is_open = changed;
                     let stop = self.stop.borrow_and_update().clone();
-                    self.obey(stop).await;
+                    self.obey(stop);
                 }
                 changed = changed(&mut self.deadline, deadline_is_open) => {
                     deadline_is_open = changed;
                     let deadline = self.deadline.borrow_and_update().clone();
                     let at_ms = guard_deadline(&deadline, self.clock);
-                    self.send(&Order::Deadline { at_ms }).await;
+                    self.send(&Order::Deadline { at_ms });
                 }
                 () = &mut timeout, if self.state.asked.is_none() && self.state.exit.is_none() => {
                     self.state.asked = Some(Asked::TimedOut);
                     let grace_ms = millis(self.context.grace);
-                    self.send(&Order::Stop { grace_ms }).await;
+                    self.send(&Order::Stop { grace_ms });
                 }
             }
         }
     }
 
-    async fn obey(&mut self, stop: Option<Stop>) {
+    fn obey(&mut self, stop: Option<Stop>) {
         match stop {
             None => {}
             Some(Stop::LeaseLost) => {
                 self.state.asked = Some(Asked::LeaseLost);
-                self.send(&Order::Kill).await;
+                self.send(&Order::Kill);
             }
             Some(Stop::Cancel(by)) => {
                 // A program that has ended by itself was not cancelled.
@@ -265,7 +242,7 @@ impl Steering<'_> {
                     self.state.asked = Some(Asked::Cancelled(by));
                 }
                 let grace_ms = millis(self.context.grace);
-                self.send(&Order::Stop { grace_ms }).await;
+                self.send(&Order::Stop { grace_ms });
             }
         }
     }
@@ -273,7 +250,11 @@ impl Steering<'_> {
     /// Takes note of a report; says how it ended when this was the last.
     fn hear(&mut self, line: &str) -> Option<End> {
         match serde_json::from_str(line) {
-            Ok(Report::Started { .. }) => self.state.started = true,
+            Ok(Report::Ready { session, .. }) => {
+                self.state.ready = true;
+                self.session = session;
+            }
+            Ok(Report::Started { .. } | Report::Swept { .. }) => {}
             Ok(Report::Unstartable { reason }) => return Some(End::Unstartable { reason }),
             Ok(Report::Exited { exit }) => self.state.exit = Some(exit),
             Ok(Report::Leftovers { count }) => self.state.leftovers = count,
@@ -302,17 +283,33 @@ impl Steering<'_> {
         }
     }
 
+    /// Says how the guard ended, if it is ours to hear of.
+    async fn reap(&mut self) -> Option<ExitStatus> {
+        match &mut self.child {
+            Some(child) => child.wait().await.ok(),
+            None => None,
+        }
+    }
+
     /// The guard is gone and we are its stand-in: whatever carries the mark
     /// or is of its session has to end.
     async fn without_guard(&mut self) -> Ended {
-        self.orders = None;
-        let how = match self.child.wait().await {
-            Ok(status) => describe(status),
-            Err(error) => error.to_string(),
+        self.orders.close();
+        let status = self.reap().await;
+        if !self.state.ready
+            && let Some(line) = &self.sudoers
+            && status.is_some_and(|status| status.code() == Some(1))
+        {
+            let reason = spawn::refused(line);
+            return self.ended(End::Unstartable { reason });
+        }
+        let how = status.map_or_else(|| "without a word".to_owned(), describe);
+        let mut survivors = match self.remains.take() {
+            Some(remains) => remains.end().await,
+            None => 0,
         };
-        let mut survivors = 0;
         loop {
-            let left = tree::marked(self.guard, |variable| variable == self.mark.as_bytes());
+            let left = tree::marked(self.session, |variable| variable == self.mark.as_bytes());
             if left.is_empty() {
                 break;
             }
@@ -327,20 +324,9 @@ impl Steering<'_> {
         self.ended(end)
     }
 
-    async fn send(&mut self, order: &Order) {
-        if let Ok(line) = serde_json::to_vec(order) {
-            self.send_line(line).await;
-        }
-    }
-
-    /// A guard that does not read any more is found out by its reports' end.
-    async fn send_line(&mut self, mut line: Vec<u8>) {
-        line.push(b'\n');
-        if let Some(orders) = &mut self.orders
-            && orders.write_all(&line).await.is_err()
-        {
-            self.orders = None;
-        }
+    /// An order that cannot be written is one of no words: none is such.
+    fn send(&mut self, order: &Order) {
+        self.orders.push(order).ok();
     }
 }
 

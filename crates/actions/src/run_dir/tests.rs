@@ -1,4 +1,4 @@
-use std::os::unix::fs::PermissionsExt;
+use std::{io::Write, os::unix::fs::PermissionsExt};
 
 use super::{ResultFile, RunDir, sweep};
 
@@ -6,7 +6,7 @@ use super::{ResultFile, RunDir, sweep};
 fn what_a_step_gets_is_private_and_goes_with_it() {
     let parent = tempfile::tempdir().unwrap();
     let runtime = parent.path().join("run");
-    let dir = RunDir::create(&runtime).unwrap();
+    let dir = RunDir::make(&runtime).unwrap();
     let file = dir.file("event.json", b"{}").unwrap();
     let mode =
         |path: &std::path::Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -20,7 +20,7 @@ fn what_a_step_gets_is_private_and_goes_with_it() {
 #[test]
 fn a_sweep_takes_the_dead_and_leaves_the_living() {
     let runtime = tempfile::tempdir().unwrap();
-    let living = RunDir::create(runtime.path()).unwrap();
+    let living = RunDir::make(runtime.path()).unwrap();
     let dead = runtime.path().join("step-dead");
     fs_err::create_dir(&dead).unwrap();
     fs_err::write(dead.join("event.json"), "{}").unwrap();
@@ -35,8 +35,17 @@ fn a_sweep_takes_the_dead_and_leaves_the_living() {
 #[test]
 fn a_result_that_is_too_long_is_none() {
     let runtime = tempfile::tempdir().unwrap();
-    let dir = RunDir::create(runtime.path()).unwrap();
-    let result = ResultFile::create(&dir).unwrap();
-    fs_err::write(&result.path, vec![b'x'; 1024 * 1024 + 1]).unwrap();
+    let result = ResultFile(tempfile::tempfile_in(&runtime).unwrap());
+    let mut program = std::fs::File::from(result.descriptor().unwrap());
+    program.write_all(&vec![b'x'; 1024 * 1024 + 1]).unwrap();
     assert_eq!(None, result.read().unwrap());
+}
+
+#[test]
+fn a_result_is_read_from_its_beginning() {
+    let runtime = tempfile::tempdir().unwrap();
+    let result = ResultFile(tempfile::tempfile_in(&runtime).unwrap());
+    let mut program = std::fs::File::from(result.descriptor().unwrap());
+    program.write_all(b"{}").unwrap();
+    assert_eq!(Some(b"{}".to_vec()), result.read().unwrap());
 }

@@ -1,0 +1,151 @@
+//! What a step of another user may leave when its guard is killed, and the way
+//! to end it: a guard of that user, since nobody else can see it.
+//!
+//! The worker writes this down before the step begins, beside the lock that
+//! says that the worker lives.
+
+use std::{
+    io::{self, Read},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use model::account::Account;
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::geteuid,
+};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::{
+    descriptors,
+    orphans::Orphans,
+    protocol::{Report, Sweep, User, Work},
+    spawn::How,
+};
+use crate::settings::ActionSettings;
+
+/// Longer than a guard takes to give up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Remains {
+    user: User,
+    directory: PathBuf,
+    how: How,
+}
+
+impl Remains {
+    /// `None`: the step runs as our own user, and is ours to end.
+    pub(crate) fn of(
+        account: Option<&Account>,
+        directory: &Path,
+        settings: &ActionSettings,
+    ) -> Result<Option<Self>, String> {
+        let Some(account) = account else {
+            return Ok(None);
+        };
+        if account.user.uid == geteuid().as_raw() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            user: User::from(&account.user),
+            directory: directory.to_owned(),
+            how: How::of(Some(account), settings)?,
+        }))
+    }
+
+    /// Ends it, and says how many processes there were.
+    pub(super) async fn end(self) -> usize {
+        let ended = tokio::task::spawn_blocking(move || self.end_now()).await;
+        match ended {
+            Ok(Ok(orphans)) => orphans.found,
+            Ok(Err(error)) => {
+                warn!(%error, "what a step of another user left could not be ended");
+                0
+            }
+            Err(_) => 0,
+        }
+    }
+
+    /// The same, waiting for it.
+    pub(crate) fn end_now(&self) -> io::Result<Orphans> {
+        let (orders, theirs) = UnixStream::pair()?;
+        let mut child = self.start(theirs.into())?;
+        let work = Work::Sweep(Sweep {
+            user: self.user.clone(),
+            directory: self.directory.clone(),
+        });
+        let mut line = serde_json::to_vec(&work)?;
+        line.push(b'\n');
+        let sent = descriptors::send(orders.as_fd(), &line, &[]);
+        let said = sent.and_then(|_| hear(&mut child));
+        // One that has said nothing in all that time is not waited for.
+        if said.is_err() {
+            child.kill().ok();
+        }
+        child.wait()?;
+        let said = said?;
+        for line in said.lines() {
+            match serde_json::from_str(line) {
+                Ok(Report::Swept { found, left }) => return Ok(Orphans { found, left }),
+                Ok(Report::Unstartable { reason }) => return Err(io::Error::other(reason)),
+                Ok(
+                    Report::Ready { .. }
+                    | Report::Started { .. }
+                    | Report::Exited { .. }
+                    | Report::Leftovers { .. }
+                    | Report::Expired
+                    | Report::Done { .. },
+                )
+                | Err(_) => {}
+            }
+        }
+        Err(io::Error::other(match &self.how.sudoers {
+            Some(line) => format!("`sudo` did not start a guard: `{line}`"),
+            None => "the guard said nothing".to_owned(),
+        }))
+    }
+
+    fn start(&self, orders: OwnedFd) -> io::Result<Child> {
+        #[expect(clippy::disallowed_methods, reason = "this is `actions::process`")]
+        let mut command = Command::new(&self.how.program);
+        command
+            .args(&self.how.arguments)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(orders))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+    }
+}
+
+/// Everything that a guard says.
+fn hear(child: &mut Child) -> io::Result<String> {
+    let mut said = String::new();
+    let Some(reports) = &mut child.stdout else {
+        return Ok(said);
+    };
+    let until = Instant::now() + PATIENCE;
+    let mut chunk = [0_u8; 4096];
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let mut ready = [PollFd::new(reports.as_fd(), PollFlags::POLLIN)];
+        let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        if poll(&mut ready, wait)? == 0 {
+            return Err(io::Error::from(io::ErrorKind::TimedOut));
+        }
+        let len = reports.read(&mut chunk)?;
+        if len == 0 {
+            return Ok(said);
+        }
+        said.push_str(&String::from_utf8_lossy(chunk.get(..len).unwrap_or_default()));
+    }
+}
