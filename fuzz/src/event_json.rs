@@ -39,7 +39,8 @@ pub fn check(data: &[u8]) {
             assert_eq!(numbers(body), numbers(&written), "{body}");
         }
         // Not by `json!`, which reads numbers anew and writes `1E5` as `1e+5`.
-        let event = format!(r#"{{"topic": "{}", "body": {written}}}"#, draft.topic);
+        let topic = serde_json::Value::from(draft.topic.as_str());
+        let event = format!(r#"{{"topic": {topic}, "body": {written}}}"#);
         let again = read(event.as_bytes(), &roomy(), &origin);
         let again = again.unwrap_or_else(|refusal| panic!("{event}: {refusal:?}"));
         assert_eq!(draft.body, again[0].body);
