@@ -33,9 +33,10 @@ use model::{id::Principal, job::Exit};
 pub use answer::{AnswerError, answer};
 pub(crate) use keep::{Kept, keep};
 pub(crate) use orphans::{Orphans, end_orphans};
-pub(crate) use pipes::{GuardPipes, pipes};
+pub(crate) use pipes::{GuardEnds, GuardPipes, pipes};
 pub(crate) use protocol::{Private, PrivateFile};
 pub(crate) use remains::Remains;
+pub(crate) use spawn::shared_name;
 pub(crate) use supervise::{run, run_warm};
 
 /// A program with everything that it is started with.

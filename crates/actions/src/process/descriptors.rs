@@ -11,9 +11,7 @@ use std::{
 
 use nix::{
     cmsg_space,
-    sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg,
-    },
+    sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg},
 };
 
 /// More than any message has.

@@ -33,15 +33,15 @@ use nix::{
     unistd::{Pid, dup2_stderr, getsid},
 };
 
-pub(super) use self::{
-    given::Given,
-    identity::{Identity, acting},
-};
 use self::{
     gate::{Adopted, Gate},
     orders::Orders,
     private::PrivateDir,
     watch::Watch,
+};
+pub(super) use self::{
+    given::Given,
+    identity::{Identity, acting},
 };
 use super::{
     protocol::{Report, Task, Work},
@@ -128,12 +128,7 @@ impl Prepared {
 }
 
 /// Runs the program to the end of everything that comes of it.
-fn run(
-    task: &Task,
-    prepared: Prepared,
-    gate: Option<Gate>,
-    mut orders: Orders,
-) -> io::Result<()> {
+fn run(task: &Task, prepared: Prepared, gate: Option<Gate>, mut orders: Orders) -> io::Result<()> {
     let Prepared {
         given,
         _lock,
@@ -202,4 +197,3 @@ fn report(report: &Report) {
         out.write_all(&line).and_then(|()| out.flush()).ok();
     }
 }
-

@@ -5,7 +5,7 @@
 
 use std::{io, pin::pin, time::Duration};
 
-use model::{account::Account, job::Exit};
+use model::account::Account;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
     net::{UnixStream, unix::pipe},
@@ -15,11 +15,12 @@ use tokio::{
 };
 
 use super::{
-    Program,
+    End, Ended, Program,
     outbox::Outbox,
     pipes,
     protocol::{Leftovers, Order, Report, Work},
     spawn,
+    supervise::describe,
     task::{Prepared, Terms, millis},
 };
 use crate::settings::ActionSettings;
@@ -50,17 +51,6 @@ impl KeptHandle {
         // It may have ended by itself.
         self.0.send(grace).ok();
     }
-}
-
-/// How a kept program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum KeptEnd {
-    Exited(Exit),
-    Unstartable {
-        reason: String,
-    },
-    /// Its guard was killed, and it with it.
-    GuardLost,
 }
 
 /// Drives a kept program. When it is dropped, the program and all of its runs
@@ -116,7 +106,7 @@ pub(crate) fn keep(
 
 impl KeptWatch {
     /// Until the program has ended; each line that it writes goes to `log`.
-    pub(crate) async fn run(mut self, mut log: impl FnMut(&str)) -> KeptEnd {
+    pub(crate) async fn run(mut self, mut log: impl FnMut(&str)) -> Ended {
         let mut line = Vec::new();
         let mut exit = None;
         let mut has_output = true;
@@ -139,9 +129,7 @@ impl KeptWatch {
                     match serde_json::from_str(&report) {
                         Ok(Report::Ready { .. }) => is_ready = true,
                         Ok(Report::Exited { exit: how }) => exit = Some(how),
-                        Ok(Report::Unstartable { reason }) => {
-                            return KeptEnd::Unstartable { reason };
-                        }
+                        Ok(Report::Unstartable { reason }) => return Ended::unstartable(reason),
                         Ok(
                             Report::Started { .. }
                             | Report::Leftovers { .. }
@@ -155,16 +143,22 @@ impl KeptWatch {
             }
         }
         self.last_words(&mut line, &mut log).await;
-        if let Some(child) = &mut self.child {
-            // Its reports have ended, so it has.
-            child.wait().await.ok();
-        }
-        match (exit, self.sudoers) {
-            (Some(exit), _) => KeptEnd::Exited(exit),
-            (None, Some(line)) if !is_ready => KeptEnd::Unstartable {
+        // Its reports have ended, so it has.
+        let how = match &mut self.child {
+            Some(child) => child.wait().await.map_or_else(|e| e.to_string(), describe),
+            None => "without a word".to_owned(),
+        };
+        let end = match (exit, self.sudoers) {
+            (Some(_), _) => End::Exited,
+            (None, Some(line)) if !is_ready => End::Unstartable {
                 reason: spawn::refused(&line),
             },
-            (None, _) => KeptEnd::GuardLost,
+            (None, _) => End::GuardLost { how, survivors: 0 },
+        };
+        Ended {
+            end,
+            exit,
+            leftovers: 0,
         }
     }
 
@@ -180,10 +174,7 @@ impl KeptWatch {
 
 /// Adds to `line` up to its end. `false`: nothing comes any more. What was
 /// read stays when this is dropped.
-async fn read_line(
-    output: &mut BufReader<pipe::Receiver>,
-    line: &mut Vec<u8>,
-) -> io::Result<bool> {
+async fn read_line(output: &mut BufReader<pipe::Receiver>, line: &mut Vec<u8>) -> io::Result<bool> {
     let room = LONGEST_LINE.saturating_sub(line.len() as u64);
     let mut limited = output.take(room);
     Ok(limited.read_until(b'\n', line).await? > 0)

@@ -146,6 +146,8 @@ fn hear(child: &mut Child) -> io::Result<String> {
         if len == 0 {
             return Ok(said);
         }
-        said.push_str(&String::from_utf8_lossy(chunk.get(..len).unwrap_or_default()));
+        said.push_str(&String::from_utf8_lossy(
+            chunk.get(..len).unwrap_or_default(),
+        ));
     }
 }

@@ -6,12 +6,13 @@
 
 use std::{
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
 use model::account::{Account, sudoers_line};
-use nix::unistd::{User, geteuid, setsid};
+use nix::unistd::{Pid, User, geteuid, setsid};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 
@@ -109,13 +110,33 @@ impl How {
     }
 }
 
-/// Where a binary is, for others than this process: `/proc/self/exe` is
-/// something else to each.
-pub(super) fn installed(binary: &Path) -> PathBuf {
-    fs_err::canonicalize(binary)
-        .ok()
-        .filter(|path| path.exists())
-        .unwrap_or_else(|| named(binary))
+/// A name of this binary that means the same to other processes, which
+/// `/proc/self/exe` does not. Where it was replaced while it runs, only our
+/// own user's processes can still start what we are.
+pub(crate) fn shared_name(binary: &Path) -> PathBuf {
+    let named = installed(binary);
+    if same_file(binary, &named) {
+        named
+    } else {
+        PathBuf::from(format!("/proc/{}/exe", Pid::this()))
+    }
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    let numbers = |path| {
+        let found = fs_err::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let found = numbers(one);
+    found.is_some() && found == numbers(other)
+}
+
+/// Where a binary is, or was before it was replaced.
+fn installed(binary: &Path) -> PathBuf {
+    match fs_err::canonicalize(binary) {
+        Ok(path) => path,
+        Err(_) => named(binary),
+    }
 }
 
 /// The name that a binary had before it was replaced while this one runs.

@@ -40,7 +40,10 @@ use super::{
 pub(super) fn close_inherited(but: Option<RawFd>) {
     let but = but.and_then(|fd| u32::try_from(fd).ok());
     let ranges = match but {
-        Some(but) => [(3, but.saturating_sub(1)), (but.saturating_add(1), u32::MAX)],
+        Some(but) => [
+            (3, but.saturating_sub(1)),
+            (but.saturating_add(1), u32::MAX),
+        ],
         None => [(3, u32::MAX), (u32::MAX, u32::MAX)],
     };
     let closed = ranges.iter().all(|(first, last)| {
@@ -94,11 +97,7 @@ pub(super) fn stand_alone() {
 
 /// Starts the program. What it is given stays open in it under the same
 /// numbers.
-pub(super) fn start(
-    task: &Task,
-    given: &Given,
-    identity: Option<Identity>,
-) -> Result<Pid, String> {
+pub(super) fn start(task: &Task, given: &Given, identity: Option<Identity>) -> Result<Pid, String> {
     // Nothing is opened for a program that its user could not open.
     let (directory, stdin) = acting(identity.as_ref(), || {
         Ok((open_directory(&task.directory), open_stdin(task, given)))

@@ -338,7 +338,7 @@ async fn changed<T>(value: &mut watch::Receiver<T>, is_open: bool) -> bool {
     value.changed().await.is_ok()
 }
 
-fn describe(status: ExitStatus) -> String {
+pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
 
     match (status.signal(), status.code()) {

@@ -24,10 +24,7 @@ pub(super) struct PrivateDir<'a> {
 }
 
 impl<'a> PrivateDir<'a> {
-    pub(super) fn make(
-        private: &'a Private,
-        identity: Option<&'a Identity>,
-    ) -> io::Result<Self> {
+    pub(super) fn make(private: &'a Private, identity: Option<&'a Identity>) -> io::Result<Self> {
         acting(identity, || make(private))?;
         Ok(Self { private, identity })
     }
@@ -81,7 +78,9 @@ fn inside(path: &Path, name: &str) -> io::Result<PathBuf> {
     if is_plain && !name.is_empty() {
         Ok(path.join(name))
     } else {
-        Err(io::Error::other(format!("`{name}` is not a name of a file")))
+        Err(io::Error::other(format!(
+            "`{name}` is not a name of a file"
+        )))
     }
 }
 
