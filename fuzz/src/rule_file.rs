@@ -1,10 +1,10 @@
 //! Rule files: whatever a file says, everything that is found stands in it and
 //! can be shown; and rules that are sound judge as they explain.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use model::{diagnostic::Level, ports::ProjectText, verdict::Verdict};
-use rules::{check as check_rules, compile, render};
+use model::{account::Grants, diagnostic::Level, ports::ProjectText, verdict::Verdict};
+use rules::{Surroundings, check as check_rules, compile, render};
 use serde_json::json;
 
 use crate::event;
@@ -15,6 +15,7 @@ pub const SEEDS: &[&str] = &[
     "rules:\n  - name: a\n    on: org.example.#\n    when: msg.state == 'failed'\n    run: {command: [bin/x, '{{ msg.n }}']}\n",
     "rules:\n  - name: b\n    on: ['#', 'a.*']\n    key: '{{ msg.key }}'\n    retry: {attempts: 3, delay: 1s, backoff: exponential}\n    run:\n      - playbook: playbooks/p.yml\n        inventory: inventory/hosts\n        vars: {a: '{{ msg.a }}', b: [1, 2.0]}\n        timeout: 2h\n      - publish: {topic: a.b, body: {x: '{{ event.id }}'}, sink: bus}\n",
     "rules:\n  - name: c\n    on: '#'\n    mode: off\n    on_lost: hold\n    run: {playbook: '{{ event.topic }}.yml', missing: skip}\n",
+    "rules:\n  - {name: f, on: a.b, account: releng, run: {command: [bin/x]}}\n  - {name: g, on: a.c, account: '{{ msg.x }}', run: {publish: {topic: a}}}\n",
     "rules: [{name: d, on: x, run: {http: {url: 'https://example.org/', method: POST, body: {}}}}]\n",
     "rules:\n  - &a {name: e, on: x}\n  - *a\n  - !!str x\n",
 ];
@@ -30,10 +31,13 @@ pub fn check(data: &[u8]) {
             .into(),
         commit: None,
     });
-    let sinks = BTreeSet::from(["bus".parse().expect("this is a name")]);
+    let around = Surroundings {
+        sinks: ["bus".parse().expect("this is a name")].into(),
+        grants: Some(Grants::default()),
+    };
     // A line ends as YAML says, and one more is the end of the file.
     let lines = text.matches(['\n', '\r']).count() + 2;
-    let checked = match check_rules(Arc::clone(&project), &sinks) {
+    let checked = match check_rules(Arc::clone(&project), around) {
         Ok(checked) => checked,
         Err(findings) => {
             assert!(findings.iter().any(|one| one.level == Level::Error));

@@ -9,7 +9,10 @@ use model::{
     clock::Timestamp,
     diagnostic::Diagnostic,
     event::{Cause, Origin, RecordedEvent, Severity},
-    id::{DeadLetterId, EventId, JobId, Principal, Revision, RuleName, SinkName, WorkerId},
+    id::{
+        AccountName, DeadLetterId, EventId, JobId, Principal, Revision, RuleName, SinkName,
+        WorkerId,
+    },
     job::{self, Exit, JobState, OnLost, Outcome, StepKind, StepState},
     json::Object,
     ports::{self, DeadKind, DeadState},
@@ -160,6 +163,10 @@ pub struct Job {
     #[schemars(with = "String")]
     pub event_id: EventId,
     pub key: Option<String>,
+    /// Who its programs run as; absent: the user of the service.
+    #[schemars(with = "Option<String>")]
+    #[serde(default)]
+    pub account: Option<AccountName>,
     #[schemars(with = "schema::JobState")]
     pub state: JobState,
     /// Why it waits, is held, retries, failed or was returned.
@@ -261,6 +268,7 @@ impl From<job::Job> for Job {
             revision: job.revision,
             event_id: job.event_id,
             key: job.key,
+            account: job.account,
             state: job.state,
             reason: job.reason,
             result: job.result,

@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::poll;
 use model::{
+    account::Account,
     action::{StepCall, StepContext, StepControl, StepReport},
     clock::BootTime,
     event::Event,
@@ -18,7 +19,7 @@ use model::{
     json::Object,
     ports::{Fenced, StoreError},
 };
-use rules::{Prepared, RuleSet, StepScope};
+use rules::{Prepared, Rule, RuleSet, StepScope};
 use tokio::time::Instant;
 
 use crate::{
@@ -219,6 +220,10 @@ impl Attempt {
             let reason = format!("revision `{revision}` has no rule `{rule}`");
             return Some(self.unstartable(reason));
         };
+        let account = match self.account(rule) {
+            Ok(account) => account,
+            Err(reason) => return Some(self.unstartable(reason)),
+        };
         let id = self.hold.id();
         let prepared = rule.prepare(
             self.step,
@@ -243,8 +248,10 @@ impl Attempt {
                     rule: self.rule.clone(),
                     event: Arc::clone(&self.event),
                     project: self.shared.parts.project_dir.clone(),
-                    account: None,
-                    timeout,
+                    timeout: account
+                        .as_ref()
+                        .map_or(timeout, |account| account.capped(timeout)),
+                    account,
                     grace,
                     output_cap,
                 };
@@ -255,6 +262,21 @@ impl Attempt {
                 ..self.end(Outcome::Succeeded { summary: reason })
             }),
             Err(error) => Some(self.unstartable(error.to_string())),
+        }
+    }
+
+    /// Who the job runs as. What was granted when the job was accepted may
+    /// have been withdrawn since, and then it runs as nobody.
+    fn account(&self, rule: &Rule) -> Result<Option<Arc<Account>>, String> {
+        let Some(name) = &self.plan.account else {
+            return Ok(None);
+        };
+        let grants = self.shared.grants.load();
+        match grants.get(name, rule.file()) {
+            Ok(account) => Ok(Some(Arc::clone(account))),
+            Err(problem) => Err(format!(
+                "{problem} any more, and the job runs as nobody else"
+            )),
         }
     }
 

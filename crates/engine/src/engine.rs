@@ -25,14 +25,16 @@ use model::{
     route::Route,
     verdict::Explanation,
 };
-use rules::{Checked, RuleSet};
+use rules::RuleSet;
 
 use crate::{
     chain::{self, Chain},
     control, dead, explain, intake, lease,
     lifecycle::{self, Listening},
     meter::Meter,
-    outbox, recovery, reload, retention,
+    outbox, recovery,
+    reload::{self, Sound},
+    retention,
     settings::Settings,
     shared::Shared,
     shutdown, source,
@@ -143,11 +145,11 @@ impl Engine {
     }
 
     /// As [`Engine::start`], with a project that was read and checked already.
-    pub async fn start_with(parts: EngineParts, checked: Checked) -> Result<Self, StoreError> {
+    pub async fn start_with(parts: EngineParts, checked: Sound) -> Result<Self, StoreError> {
         let settings = parts.settings.clone().checked();
         let parts = EngineParts { settings, ..parts };
-        reload::keep(&parts, &checked).await?;
-        let (shared, sources) = Shared::new(parts, Arc::new(checked.rules));
+        reload::keep(&parts, &checked.rules).await?;
+        let (shared, sources) = Shared::new(parts, checked);
         let shared = Arc::new(shared);
         lifecycle::refresh(&shared).await?;
         recovery::recover(&shared).await?;

@@ -41,6 +41,7 @@ pub use chain::{About, Chain, ChainEvent};
 pub use engine::{DeadRetry, Engine, EngineParts, NotReady, ReloadError, Reloaded, StartError};
 pub use lifecycle::Listening;
 pub use meter::Meter;
+pub use reload::Sound;
 pub use settings::{Retention, Settings};
 pub use status::{BacklogReport, SinkReport, SourceReport, Status, StoreReport, WorkerReport};
 pub use stream::{

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use model::{
+    account::Grants,
     diagnostic::{Diagnostic, Level},
     fault::FaultPoint,
     job::StepKind,
-    ports::StoreError,
+    ports::{ProjectText, StoreError},
 };
-use rules::Checked;
+use rules::{Checked, Surroundings};
 
 use crate::{
     engine::{EngineParts, ReloadError, Reloaded},
@@ -22,11 +23,41 @@ use crate::{
     telemetry::{ReloadRefused, RulesLoaded, StoreFailed},
 };
 
-/// Reads and checks the project, with the sinks that this process has.
-pub(crate) async fn check(parts: &EngineParts) -> Result<Checked, Vec<Diagnostic>> {
-    let text = Arc::new(parts.project.read().await?);
-    let sinks = parts.sinks.iter().map(|sink| sink.name().clone()).collect();
-    tasks::blocking(move || rules::check(text, &sinks))
+/// What may be put in force: rules without an error, and the grants that they
+/// were checked against.
+#[derive(Debug)]
+pub struct Sound {
+    pub rules: Checked,
+    pub grants: Grants,
+}
+
+/// Reads and checks the project, with the sinks that this process has and the
+/// accounts that are granted now.
+pub(crate) async fn check(parts: &EngineParts) -> Result<Sound, Vec<Diagnostic>> {
+    let (grants, mut problems) = match parts.project.grants().await {
+        Ok(grants) => (Some(grants), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    let around = Surroundings {
+        sinks: parts.sinks.iter().map(|sink| sink.name().clone()).collect(),
+        grants: grants.clone(),
+    };
+    let checked = match parts.project.read().await {
+        Ok(text) => compile(text, around).await,
+        Err(more) => Err(more),
+    };
+    match (checked, grants) {
+        (Ok(rules), Some(grants)) => Ok(Sound { rules, grants }),
+        (Ok(_), None) => Err(problems),
+        (Err(more), _) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    }
+}
+
+async fn compile(text: ProjectText, around: Surroundings) -> Result<Checked, Vec<Diagnostic>> {
+    tasks::blocking(move || rules::check(Arc::new(text), around))
         .await
         .unwrap_or_else(|panicked| {
             Err(vec![Diagnostic::without_place(
@@ -59,8 +90,11 @@ pub(crate) async fn keep(parts: &EngineParts, checked: &Checked) -> Result<(), S
 pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError> {
     let _one_at_a_time = shared.reloading.lock().await;
     let notices = shared.parts.project.notices().await;
-    let checked = match check(&shared.parts).await {
-        Ok(checked) => checked,
+    let Sound {
+        rules: checked,
+        grants,
+    } = match check(&shared.parts).await {
+        Ok(sound) => sound,
         Err(mut problems) => {
             ReloadRefused {
                 problems: problems.len(),
@@ -70,6 +104,10 @@ pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError
             return Err(ReloadError::Diagnostics(problems));
         }
     };
+    if !grants.is_empty() && shared.parts.tokens.all().await?.is_empty() {
+        ReloadRefused { problems: 1 }.emit();
+        return Err(ReloadError::Diagnostics(vec![open_with_accounts(&grants)]));
+    }
     keep(&shared.parts, &checked).await?;
     let Checked {
         rules,
@@ -77,6 +115,8 @@ pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError
     } = checked;
     warnings.extend(notices);
     let rules = Arc::new(rules);
+    // Grants first: no job of the new rules finds those of before.
+    shared.grants.store(Arc::new(grants));
     let old = shared.rules.swap(Arc::clone(&rules));
     // Told again by the task that tells, when the store does not take it now.
     if let Err(error) = lifecycle::refresh(shared).await {
@@ -97,6 +137,22 @@ pub(crate) async fn reload(shared: &Arc<Shared>) -> Result<Reloaded, ReloadError
         warnings,
         changed,
     })
+}
+
+/// Without a token the service does what every user of the machine says, so
+/// nobody else's account is within its reach.
+fn open_with_accounts(grants: &Grants) -> Diagnostic {
+    Diagnostic {
+        file: grants.source().display().to_string(),
+        hint: Some(
+            "`lariat token create --role admin --name NAME` makes the first token".to_owned(),
+        ),
+        ..Diagnostic::without_place(
+            Level::Error,
+            "no-token",
+            "accounts are granted, and there is no token: every user of this machine could have programs run as them".to_owned(),
+        )
+    }
 }
 
 /// Finds out, aside, whether the steps that the rules have could run here.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use model::{
+    account::Grants,
     clock::Timestamp,
     diagnostic::Diagnostic,
     id::{EventId, SourceName},
@@ -22,6 +23,7 @@ use crate::{
     lifecycle::Listeners,
     meter::{Cache, Meter},
     outbox::Sender,
+    reload::Sound,
     revisions::Revisions,
     source::{self, Feed},
     stream::{Live, follow::Followers},
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) parts: EngineParts,
     /// The rules in force.
     pub(crate) rules: ArcSwap<RuleSet>,
+    /// Who may run as whom, as it was when those rules were checked.
+    pub(crate) grants: ArcSwap<Grants>,
     pub(crate) revisions: Revisions,
     /// The jobs that run here.
     pub(crate) held: Arc<Held>,
@@ -68,7 +72,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// With what the tasks of the sources begin with.
-    pub(crate) fn new(parts: EngineParts, rules: Arc<RuleSet>) -> (Self, Vec<source::Start>) {
+    pub(crate) fn new(parts: EngineParts, checked: Sound) -> (Self, Vec<source::Start>) {
         let started = parts.clock.now();
         let (feeds, starts) = source::feeds(&parts.sources, &parts.settings.worker);
         let senders = parts.sinks.iter().map(Sender::new).collect();
@@ -78,7 +82,8 @@ impl Shared {
             senders,
             begins: Semaphore::new(1),
             parts,
-            rules: ArcSwap::new(rules),
+            rules: ArcSwap::from_pointee(checked.rules.rules),
+            grants: ArcSwap::from_pointee(checked.grants),
             revisions: Revisions::default(),
             held: Arc::default(),
             tasks: Tasks::default(),

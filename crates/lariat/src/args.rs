@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Check lariat.yml and every rule; exit 3 when something is wrong.
     Check(Check),
+    /// Which rules run as which users, and what sudo has to allow.
+    Accounts(Accounts),
     /// Run the test files of the project; exit 3 when a case fails.
     Test(Test),
     /// Print the JSON Schema of a project's files, for editors.
@@ -121,9 +123,34 @@ pub(crate) struct Serve {
     /// The store, instead of the file's, such as `sqlite:lariat.db`.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) accounts: AccountsFile,
     /// For tests: kill this process at a fault point, the Nth time.
     #[arg(long, value_name = "POINT[:N]", hide = true)]
     pub(crate) fault: Option<FaultPlan>,
+}
+
+/// Who may run as whom.
+#[derive(Debug, Args)]
+pub(crate) struct AccountsFile {
+    /// The file that grants accounts [env: LARIAT_ACCOUNTS] [default: /etc/lariat/accounts.yml].
+    #[arg(long = "accounts", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Accounts {
+    /// The project directory.
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) project: PathBuf,
+    #[command(flatten)]
+    pub(crate) accounts: AccountsFile,
+    /// The user that the service runs as [default: who runs this, or `lariat` for root].
+    #[arg(long, value_name = "USER")]
+    pub(crate) service_user: Option<String>,
+    /// Print the rows as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +158,8 @@ pub(crate) struct Check {
     /// The project directory.
     #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     pub(crate) project: PathBuf,
+    #[command(flatten)]
+    pub(crate) accounts: AccountsFile,
     /// Also try every source and sink; exit 4 when one cannot be used.
     #[arg(long)]
     pub(crate) connect: bool,

@@ -5,11 +5,12 @@ use std::{path::Path, sync::Arc};
 
 use api::json::List;
 use model::{
+    account::Grants,
     diagnostic::{Diagnostic, Level},
     event::Event,
     job::OnLost,
 };
-use rules::{Rule, RuleSet};
+use rules::{Rule, RuleSet, Surroundings};
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     client::Client,
     clock::SystemClock,
     commands::event_file,
-    config::{self, Config, Environment, secret::Vault},
+    config::{self, Config, Environment, accounts, secret::Vault},
     console::{Console, Span, Style},
     exit::Exit,
     failure::{Failure, cannot_find},
@@ -35,19 +36,37 @@ pub(crate) struct Checked {
     pub(crate) config: Config,
     /// Absent when there is an error anywhere.
     pub(crate) rules: Option<RuleSet>,
+    /// As far as they are known.
+    pub(crate) grants: Option<Grants>,
     /// Errors and warnings.
     pub(crate) findings: Vec<Diagnostic>,
 }
 
-/// Reads and checks `lariat.yml` and the rules. `project` must be canonical.
-pub(crate) fn project(project: &Path) -> Checked {
+/// Reads and checks `lariat.yml`, the rules, and who may run as whom; without
+/// `accounts`, these are taken as the rules name them. `project` must be
+/// canonical.
+pub(crate) fn project(project: &Path, accounts: Option<accounts::Place>) -> Checked {
     let loaded = config::load(project);
     let is_sound = !loaded.has_errors();
     let config = loaded.config;
     let mut findings = loaded.findings;
     let store = config.store.path(project);
-    let source = DirectoryProject::new(project.to_owned(), store);
-    let rules = match source.checked(&config.sink_names()) {
+    let mut source = DirectoryProject::new(project.to_owned(), store);
+    let is_asked = accounts.is_some();
+    if let Some(accounts) = accounts {
+        source = source.with_accounts(accounts);
+    }
+    let accounts::Loaded {
+        grants,
+        findings: doubts,
+    } = source.granted();
+    findings.extend(doubts);
+    let is_sound = is_sound && (grants.is_some() || !is_asked);
+    let around = Surroundings {
+        sinks: config.sink_names(),
+        grants: grants.clone(),
+    };
+    let rules = match source.checked(around) {
         Ok(checked) => {
             findings.extend(checked.warnings);
             Some(checked.rules)
@@ -60,6 +79,7 @@ pub(crate) fn project(project: &Path) -> Checked {
     Checked {
         config,
         rules: rules.filter(|_| is_sound),
+        grants,
         findings,
     }
 }
@@ -88,7 +108,8 @@ pub(crate) async fn run(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let root = locate(&command.project)?;
-    let mut checked = project(&root);
+    let accounts = environment.accounts(&command.accounts);
+    let mut checked = project(&root, Some(accounts));
     if let Some(rules) = &checked.rules {
         let doubts = rules::lint(rules.text(), &feeds::feeds(&checked.config));
         checked.findings.extend(doubts);
@@ -176,6 +197,9 @@ fn print(rules: &RuleSet, console: &mut Console) -> Result<(), Failure> {
             Span::plain(format!("  on {}{mode}", on.join(", "))),
             Span::new(Style::Dim, format!("  {}:{}", rule.file(), rule.line())),
         ])?;
+        if let Some(account) = rule.account() {
+            console.line(&format!("  as account {account}"))?;
+        }
         for (index, step) in rule.steps().iter().enumerate() {
             console.line(&format!(
                 "  step {index} {} {}  at most {}; interrupted: {}",
@@ -222,6 +246,7 @@ fn print_json(checked: &Checked, trials: &[Trial], console: &mut Console) -> Res
                 "on": on,
                 "when": rule.when(),
                 "mode": rule.mode().as_str(),
+                "account": rule.account(),
                 "steps": steps.collect::<Vec<_>>(),
             })
         })

@@ -10,6 +10,7 @@ use crate::{
     failure::Failure,
 };
 
+pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;

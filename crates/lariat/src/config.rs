@@ -25,6 +25,7 @@ use rules::{
 };
 
 use crate::{
+    args::AccountsFile,
     config::{listener::ListenTls, sink::Sink, source::Source},
     console::{Colours, Looks},
     exit::Exit,
@@ -364,6 +365,8 @@ pub(crate) struct Environment {
     pub(crate) token: Option<String>,
     /// LARIAT_CA: what the service has to be proven by.
     pub(crate) ca: Option<PathBuf>,
+    /// LARIAT_ACCOUNTS: the file that grants accounts.
+    pub(crate) accounts: Option<PathBuf>,
     /// LARIAT_LOG: what is logged, such as `debug` or `engine=trace,info`.
     pub(crate) log: Option<String>,
     /// NO_COLOR, CLICOLOR_FORCE, CLICOLOR, TERM and COLUMNS.
@@ -389,6 +392,7 @@ impl Environment {
             url: text("LARIAT_URL"),
             token: text("LARIAT_TOKEN"),
             ca: text("LARIAT_CA").map(PathBuf::from),
+            accounts: text("LARIAT_ACCOUNTS").map(PathBuf::from),
             log: text("LARIAT_LOG"),
             looks: looks(text),
             path: text("PATH"),
@@ -396,6 +400,11 @@ impl Environment {
             watchdog: watchdog(text("WATCHDOG_USEC"), text("WATCHDOG_PID")),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
+    }
+
+    /// Which file grants accounts.
+    pub(crate) fn accounts(&self, flag: &AccountsFile) -> accounts::Place {
+        accounts::Place::new(flag.path.as_deref(), self.accounts.as_deref())
     }
 
     /// A variable that `lariat.yml` names, for a secret.
@@ -436,6 +445,7 @@ fn watchdog(micros: Option<String>, process: Option<String>) -> Option<Duration>
     (is_ours && micros > 0).then(|| Duration::from_micros(micros))
 }
 
+pub(crate) mod accounts;
 pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod mask;

@@ -93,6 +93,9 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
             let checked = Box::pin(check::run(check, environment, service.as_ref(), console));
             client_runtime()?.block_on(checked).map(|()| Exit::Ok)
         }
+        Command::Accounts(accounts) => {
+            commands::accounts::run(accounts, environment, console).map(|()| Exit::Ok)
+        }
         Command::Test(test) => commands::test::run(test, console).map(|()| Exit::Ok),
         Command::Schema(schema) => commands::schema::run(schema, console).map(|()| Exit::Ok),
         Command::Token(token) => {
@@ -142,6 +145,7 @@ async fn ask(command: &Command, client: &Client, console: &mut Console) -> Resul
         | Command::Import(_)
         | Command::Serve(_)
         | Command::Check(_)
+        | Command::Accounts(_)
         | Command::Test(_)
         | Command::Schema(_)
         | Command::Token(_)

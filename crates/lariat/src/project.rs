@@ -5,21 +5,18 @@
 //! leaves it is refused for a rule file and left out of the listing. Sizes and
 //! counts are bounded, so a wrong directory is an error and not a full memory.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use model::{
+    account::Grants,
     diagnostic::{Diagnostic, Level},
-    id::SinkName,
     ports::{ProjectSource, ProjectText},
 };
+use rules::Surroundings;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, accounts},
     project::{files::Files, listing::Listing},
 };
 
@@ -40,6 +37,8 @@ pub(crate) struct DirectoryProject {
     started: Option<Arc<Config>>,
     /// A directory of rule files that stand in place of the project's.
     drafts: Option<PathBuf>,
+    /// Absent: nothing runs, and accounts are taken as rules name them.
+    accounts: Option<accounts::Place>,
 }
 
 impl DirectoryProject {
@@ -50,6 +49,7 @@ impl DirectoryProject {
             store,
             started: None,
             drafts: None,
+            accounts: None,
         }
     }
 
@@ -70,18 +70,31 @@ impl DirectoryProject {
         }
     }
 
-    /// Checks the rules as they are now, in a project that has these sinks, or
-    /// says everything that is wrong: a file that cannot be read does not hide
-    /// what is wrong with the others.
-    pub(crate) fn checked(
-        &self,
-        sinks: &BTreeSet<SinkName>,
-    ) -> Result<rules::Checked, Vec<Diagnostic>> {
+    /// Where accounts are granted in this file.
+    pub(crate) fn with_accounts(self, accounts: accounts::Place) -> Self {
+        Self {
+            accounts: Some(accounts),
+            ..self
+        }
+    }
+
+    /// Which accounts are granted now, as far as it is known.
+    pub(crate) fn granted(&self) -> accounts::Loaded {
+        match &self.accounts {
+            Some(place) => place.load(&self.root),
+            None => accounts::Loaded::unknown(),
+        }
+    }
+
+    /// Checks the rules as they are now, in these surroundings, or says
+    /// everything that is wrong: a file that cannot be read does not hide what
+    /// is wrong with the others.
+    pub(crate) fn checked(&self, around: Surroundings) -> Result<rules::Checked, Vec<Diagnostic>> {
         let (text, mut findings) = self.read_now();
         let Some(text) = text else {
             return Err(findings);
         };
-        match rules::check(Arc::new(text), sinks) {
+        match rules::check(Arc::new(text), around) {
             Ok(checked) if findings.is_empty() => return Ok(checked),
             Ok(checked) => findings.extend(checked.warnings),
             Err(more) => findings.extend(more),
@@ -116,9 +129,13 @@ impl DirectoryProject {
         {
             return Ok(text);
         }
-        let sinks = loaded.config.sink_names();
+        let around = Surroundings {
+            sinks: loaded.config.sink_names(),
+            // What is wrong with the grants is reported by who asks for them.
+            grants: self.granted().grants,
+        };
         let mut findings = loaded.findings;
-        findings.extend(self.checked(&sinks).err().unwrap_or_default());
+        findings.extend(self.checked(around).err().unwrap_or_default());
         Err(findings)
     }
 
@@ -147,6 +164,14 @@ impl ProjectSource for DirectoryProject {
             Ok(text) => text,
             Err(error) => Err(vec![finding("", error.to_string(), None)]),
         }
+    }
+
+    async fn grants(&self) -> Result<Grants, Vec<Diagnostic>> {
+        let project = self.clone();
+        // Users are looked up, maybe over a network.
+        let loaded = tokio::task::spawn_blocking(move || project.granted()).await;
+        let loaded = loaded.map_err(|error| vec![finding("", error.to_string(), None)])?;
+        loaded.grants.ok_or(loaded.findings)
     }
 
     async fn notices(&self) -> Vec<Diagnostic> {

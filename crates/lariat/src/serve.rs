@@ -4,11 +4,15 @@
 //! drains: nothing new is begun and what runs may end. The second stops at
 //! once; guards end what runs, and the next start finds what is left.
 
-use std::{convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, convert::Infallible, io, net::SocketAddr, path::Path, sync::Arc,
+    time::Duration,
+};
 
 use api::{ApiSettings, Tls, TlsError};
 use engine::{Engine, ReloadError};
 use model::{
+    account::Grants,
     audit::{AuditAction, AuditDraft},
     clock::Clock,
     diagnostic::Diagnostic,
@@ -23,7 +27,7 @@ use crate::{
     args::Serve,
     check,
     clock::SystemClock,
-    config::{Config, Environment, StoreUrl, open::LinkError, secret::Vault},
+    config::{Config, Environment, StoreUrl, accounts, open::LinkError, secret::Vault},
     console::Console,
     exit::Exit,
     failure::Failure,
@@ -55,7 +59,7 @@ pub(crate) async fn run(
     let mut signals = Signals::new()
         .map_err(|error| Failure::unexpected(error).context("cannot watch for signals"))?;
     let root = check::locate(&command.project)?;
-    let sound = checked(command, &root, console)?;
+    let sound = checked((command, environment), &root, console)?;
     logging::start(&sound.config.log, environment)?;
     let started = {
         let start = Box::pin(start(command, environment, (&root, sound)));
@@ -92,11 +96,18 @@ struct Sound {
     /// What the file says.
     written: Config,
     rules: rules::Checked,
+    grants: Grants,
+    accounts: accounts::Place,
 }
 
 /// The project, or everything that is wrong with it.
-fn checked(command: &Serve, root: &Path, console: &mut Console) -> Result<Sound, Failure> {
-    let checked = check::project(root);
+fn checked(
+    (command, environment): (&Serve, &Environment),
+    root: &Path,
+    console: &mut Console,
+) -> Result<Sound, Failure> {
+    let accounts = environment.accounts(&command.accounts);
+    let checked = check::project(root, Some(accounts.clone()));
     if !checked.findings.is_empty() {
         print(&checked.findings, console);
     }
@@ -119,6 +130,8 @@ fn checked(command: &Serve, root: &Path, console: &mut Console) -> Result<Sound,
         config,
         written,
         rules,
+        grants: checked.grants.unwrap_or_default(),
+        accounts,
     })
 }
 
@@ -178,6 +191,8 @@ async fn start(
         config,
         written,
         rules,
+        grants,
+        accounts,
     } = sound;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new().map_err(Failure::unexpected)?);
     let worker = worker(clock.as_ref());
@@ -207,6 +222,7 @@ async fn start(
         project: root,
         store: config.store.path(root),
         written,
+        accounts,
         links,
         worker,
         owner: owner(clock.as_ref(), address),
@@ -224,7 +240,12 @@ async fn start(
     if !api::is_loopback(&address) {
         check_reachable(address, has_tokens, tls.is_some())?;
     }
-    let engine = Engine::start_with(parts, rules).await.map_err(cannot_use)?;
+    if !has_tokens && !grants.is_empty() {
+        return Err(open_with_accounts(&grants));
+    }
+    let engine = Engine::start_with(parts, engine::Sound { rules, grants })
+        .await
+        .map_err(cannot_use)?;
     Ok(Started {
         listener,
         tls,
@@ -278,6 +299,23 @@ fn check_reachable(
         );
     }
     Ok(())
+}
+
+/// Every user of this machine could publish the events that make jobs of others.
+fn open_with_accounts(grants: &Grants) -> Failure {
+    let message = format!(
+        "`{}` grants accounts, and there is no token: every user of this machine could have programs run as `{}`",
+        grants.source().display(),
+        grants
+            .iter()
+            .map(|grant| grant.account.user.name.as_str())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join("`, `"),
+    );
+    Failure::message(Exit::Configuration, message)
+        .hint("`lariat token create --role admin --name NAME` makes the first token")
 }
 
 fn cannot_listen(address: SocketAddr, error: io::Error) -> Failure {

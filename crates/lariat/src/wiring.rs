@@ -21,7 +21,7 @@ use store::{OpenError, SqliteOptions, SqliteStore};
 
 use crate::{
     config::{
-        Config, Environment,
+        Config, Environment, accounts,
         open::{Links, SinkSettings, SourceSettings},
     },
     project::DirectoryProject,
@@ -45,6 +45,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) store: PathBuf,
     /// What the file said, before flags changed it.
     pub(crate) written: Config,
+    pub(crate) accounts: accounts::Place,
     pub(crate) links: Links,
     pub(crate) worker: WorkerId,
     /// Who a second process on the same store is told about.
@@ -76,7 +77,8 @@ impl Plan<'_> {
         let sinks: Vec<Arc<dyn Sink>> = sinks.into_iter().map(sink).collect();
         let actions = actions((self.config, &sinks), self.environment, place);
         let project = DirectoryProject::new(self.project.to_owned(), store.path().to_owned())
-            .started_with(self.written);
+            .started_with(self.written)
+            .with_accounts(self.accounts);
         let workers = &self.config.workers;
         Ok(EngineParts {
             intake: Arc::clone(&store) as _,

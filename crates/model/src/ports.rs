@@ -17,6 +17,7 @@ pub mod task;
 pub mod transport;
 
 use crate::{
+    account::Grants,
     action::{StepCall, StepContext, StepControl, StepReport},
     clock::Timestamp,
     custody::Custody,
@@ -579,6 +580,12 @@ pub trait Action: Send + Sync {
 pub trait ProjectSource: Send + Sync {
     /// The text as it is now, or what could not be read.
     async fn read(&self) -> Result<ProjectText, Vec<Diagnostic>>;
+
+    /// Who may run as whom where the project is, which the project itself
+    /// does not say.
+    async fn grants(&self) -> Result<Grants, Vec<Diagnostic>> {
+        Ok(Grants::default())
+    }
 
     /// What has changed and is not put in force by a reload.
     async fn notices(&self) -> Vec<Diagnostic> {

@@ -9,7 +9,7 @@
 )]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     error::Error,
     fmt::Write as _,
     hint::black_box,
@@ -18,7 +18,7 @@ use std::{
 };
 
 use model::{event::Event, ports::ProjectText};
-use rules::RuleSet;
+use rules::{RuleSet, Surroundings};
 use serde_json::json;
 
 /// Rules that match each event.
@@ -94,7 +94,7 @@ fn status(key: &str) -> Result<f64, Box<dyn Error>> {
 }
 
 fn check(text: ProjectText) -> Result<RuleSet, Box<dyn Error>> {
-    match rules::check(Arc::new(text), &BTreeSet::new()) {
+    match rules::check(Arc::new(text), Surroundings::default()) {
         Ok(checked) => Ok(checked.rules),
         Err(findings) => Err(rules::render::diagnostics(&findings, false).into()),
     }

@@ -54,6 +54,16 @@ codes! {
     UnknownSink = "unknown-sink",
     /// A source that `lariat.yml` does not have.
     UnknownSource = "unknown-source",
+    /// An account that nobody grants on this machine.
+    UnknownAccount = "unknown-account",
+    /// An account that is granted to other rule files.
+    NotGranted = "not-granted",
+    /// An account where no step runs a program.
+    UnusedAccount = "unused-account",
+    /// A user that this machine does not have.
+    UnknownUser = "unknown-user",
+    /// A file that others could change, or that they cannot read and have to.
+    UnsafeFile = "unsafe-file",
     /// A secret where others can read it.
     ExposedSecret = "exposed-secret",
     /// A rule that a test names and the project does not have.

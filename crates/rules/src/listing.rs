@@ -1,12 +1,12 @@
-//! What a project contains, and how names in rules resolve against it: files,
-//! and the sinks of `lariat.yml`.
+//! What a project contains and what is around it, and how names in rules
+//! resolve against it: files, the sinks of `lariat.yml`, granted accounts.
 //!
 //! A name reaches a file only through this list, so whatever an event says,
 //! nothing outside the project and nothing unlisted can be named.
 
 use std::collections::BTreeSet;
 
-use model::{id::SinkName, suggest::nearest};
+use model::{account::Grants, id::SinkName, suggest::nearest};
 
 /// Longest name that is looked up, in bytes.
 const MAX_NAME: usize = 1_024;
@@ -17,8 +17,18 @@ const MAX_SUGGEST: usize = 5_000;
 #[derive(Debug)]
 pub(crate) struct Listing {
     paths: Vec<String>,
-    /// Absent: any name of a sink is taken as it is.
-    sinks: Option<BTreeSet<SinkName>>,
+    /// Absent: whatever rules name is taken as it is.
+    around: Option<Surroundings>,
+}
+
+/// What rules may name beside the files of the project.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// All sinks of `lariat.yml`.
+    pub sinks: BTreeSet<SinkName>,
+    /// Absent: which accounts are granted is not known here, and any name of
+    /// one is taken as it is.
+    pub grants: Option<Grants>,
 }
 
 /// Why a text cannot be a name of a file in the project.
@@ -83,24 +93,36 @@ impl Listing {
         let mut paths = paths.to_vec();
         paths.sort_unstable();
         paths.dedup();
-        Self { paths, sinks: None }
+        Self {
+            paths,
+            around: None,
+        }
     }
 
-    /// The same, and these are all sinks.
-    pub(crate) fn with_sinks(self, sinks: &BTreeSet<SinkName>) -> Self {
+    /// The same, in these surroundings.
+    pub(crate) fn within(self, around: Surroundings) -> Self {
         Self {
-            sinks: Some(sinks.clone()),
+            around: Some(around),
             ..self
         }
     }
 
     /// Whether there is such a sink, as far as it is known which there are.
     pub(crate) fn has_sink(&self, name: &SinkName) -> bool {
-        self.sinks.as_ref().is_none_or(|known| known.contains(name))
+        let around = self.around.as_ref();
+        around.is_none_or(|around| around.sinks.contains(name))
     }
 
     pub(crate) fn sinks(&self) -> impl Iterator<Item = &str> {
-        self.sinks.iter().flatten().map(SinkName::as_str)
+        let around = self.around.iter();
+        around
+            .flat_map(|around| &around.sinks)
+            .map(SinkName::as_str)
+    }
+
+    /// What is granted, as far as it is known.
+    pub(crate) fn grants(&self) -> Option<&Grants> {
+        self.around.as_ref()?.grants.as_ref()
     }
 
     pub(crate) fn has_file(&self, path: &str) -> bool {

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use model::{
     event::Event,
     flow::FlowPlan,
-    id::RuleName,
+    id::{AccountName, RuleName},
     job::{JobPlan, OnLost, RetryPolicy, StepKind, StepPlan},
     topic::TopicPattern,
     verdict::{Firing, Trace, Truth},
@@ -75,6 +75,7 @@ pub struct Rule {
     conditions: Vec<Condition>,
     mode: Mode,
     key: Option<Field>,
+    account: Option<AccountName>,
     /// Absent when it says nothing about storms.
     flow: Option<Box<Flow>>,
     retry: RetryPolicy,
@@ -117,6 +118,11 @@ impl Rule {
     /// The key as the rule writes it.
     pub fn key(&self) -> Option<&str> {
         self.key.as_ref().map(Field::source)
+    }
+
+    /// Who its programs run as; absent: the user of the service.
+    pub fn account(&self) -> Option<&AccountName> {
+        self.account.as_ref()
     }
 
     pub fn steps(&self) -> &[StepSummary] {
@@ -227,7 +233,7 @@ impl Rule {
         }
         Firing::Fire(JobPlan {
             key,
-            account: None,
+            account: self.account.clone(),
             retry: self.retry.clone(),
             steps: self
                 .summaries

@@ -3,12 +3,12 @@
 
 mod read;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use model::{
     diagnostic::{Diagnostic, Level},
     event::Event,
-    id::{Revision, RuleName, SinkName},
+    id::{Revision, RuleName},
     json::hex,
     ports::ProjectText,
     verdict::{Decision, Explanation, Firing, Trace, Truth, Verdict},
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     expr::Need,
     index::{Entry, Index},
-    listing::Listing,
+    listing::{Listing, Surroundings},
     rule::{Mode, Rule},
     suggest,
     yaml::shorten,
@@ -33,19 +33,16 @@ pub struct Checked {
 }
 
 /// Compiles rules that were checked once: whether the sinks that they publish
-/// to still exist is not asked. `Err` is as that of [`check`].
+/// to still exist, and their accounts are still granted, is not asked. `Err` is as that of [`check`].
 pub fn compile(text: Arc<ProjectText>) -> Result<Checked, Vec<Diagnostic>> {
     let listing = Listing::new(&text.listing);
     checked(text, listing)
 }
 
-/// Checks the rules of a project, which has these sinks, and reports everything
+/// Checks the rules of a project in its surroundings, and reports everything
 /// at once: `Err` holds at least one error, and the warnings.
-pub fn check(
-    text: Arc<ProjectText>,
-    sinks: &BTreeSet<SinkName>,
-) -> Result<Checked, Vec<Diagnostic>> {
-    let listing = Listing::new(&text.listing).with_sinks(sinks);
+pub fn check(text: Arc<ProjectText>, around: Surroundings) -> Result<Checked, Vec<Diagnostic>> {
+    let listing = Listing::new(&text.listing).within(around);
     checked(text, listing)
 }
 

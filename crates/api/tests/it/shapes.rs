@@ -201,7 +201,7 @@ async fn jobs_and_their_output() {
     };
     check(
         json!({
-            "id": "UUID", "rule": "greet", "revision": "REVISION", "event_id": "e", "key": null,
+            "id": "UUID", "rule": "greet", "revision": "REVISION", "event_id": "e", "key": null, "account": null,
             "state": "succeeded", "reason": job["reason"], "result": {"greeted": true},
             "attempts": [{
                 "number": 1, "worker": "test-worker", "started": "TIME", "finished": "TIME",

@@ -12,7 +12,7 @@ use model::{
     id::EventId,
     verdict::{Truth, Verdict},
 };
-use rules::RuleSet;
+use rules::{RuleSet, Surroundings};
 use serde_json::json;
 
 use crate::{
@@ -125,7 +125,11 @@ fn drafts(command: &Explain, console: &mut Console) -> Result<(Config, RuleSet),
         }
         project = project.with_drafts(drafts);
     }
-    let rules = match project.checked(&config.sink_names()) {
+    let around = Surroundings {
+        sinks: config.sink_names(),
+        grants: None,
+    };
+    let rules = match project.checked(around) {
         Ok(checked) => Some(checked.rules),
         Err(more) => {
             findings.extend(more);

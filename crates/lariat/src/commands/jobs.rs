@@ -126,6 +126,8 @@ fn show(job: &Job, console: &mut Console) -> Result<(), Failure> {
     fact(console, "revision", job.revision.as_str())?;
     fact(console, "event", job.event_id.as_str())?;
     fact(console, "key", job.key.clone().unwrap_or_default())?;
+    let account = job.account.as_ref().map(ToString::to_string);
+    fact(console, "account", account.unwrap_or_default())?;
     console.spans(&[
         Span::new(Style::Dim, format!("{:<10} ", "state")),
         job_state(job.state),

@@ -36,7 +36,7 @@ const LONGEST: usize = 400;
 
 pub(crate) fn run(command: &Test, console: &mut Console) -> Result<(), Failure> {
     let root = check::locate(&command.project)?;
-    let checked = check::project(&root);
+    let checked = check::project(&root, None);
     // What `check` only warns of is not said again with every run.
     let mut findings = checked.findings;
     findings.retain(|finding| finding.level == Level::Error);

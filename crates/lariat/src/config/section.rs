@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use model::account::ACCOUNTS_FILE;
 use rules::{
     Code,
     yaml::{Data, Mapping, Node, Reader},
@@ -15,7 +16,7 @@ use crate::config::{
 };
 
 /// Keys of the file that a later version will have.
-const LATER: [&str; 3] = ["accounts", "subscriptions", "destinations"];
+const LATER: [&str; 2] = ["subscriptions", "destinations"];
 
 pub(super) fn root(reader: &mut Reader<'_>, node: &Node, (project, config): (&Path, &mut Config)) {
     let Some(mut root) = reader.mapping(node, "`lariat.yml`") else {
@@ -53,6 +54,16 @@ pub(super) fn root(reader: &mut Reader<'_>, node: &Node, (project, config): (&Pa
             entry.key_span,
             "`lariat.yml` has no rules in it".to_owned(),
             Some("rules stand in files of their own, `rules/*.yml`".to_owned()),
+        );
+    }
+    if let Some(entry) = root.entry("accounts") {
+        reader.error(
+            Code::UnknownKey,
+            entry.key_span,
+            "a project grants no accounts".to_owned(),
+            Some(format!(
+                "an administrator grants them outside of it, in `{ACCOUNTS_FILE}`"
+            )),
         );
     }
     root.finish(reader, &LATER);

@@ -74,7 +74,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
             "2:8 wrong-type",
             "3:24 bad-value",
             "3:34 bad-value",
-            "4:1 later-version",
+            "4:1 unknown-key",
         ],
     );
 }

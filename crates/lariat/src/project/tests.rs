@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, os::unix::fs::symlink, path::Path};
+use std::{os::unix::fs::symlink, path::Path};
 
 use fs_err as fs;
 use model::ports::ProjectText;
@@ -105,7 +105,7 @@ fn rule_files_that_cannot_be_rules_are_all_reported() {
     fs::create_dir(rules.join("dir.yml")).unwrap();
     nix::unistd::mkfifo(&rules.join("pipe.yml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut found: Vec<String> = project(dir.path())
-        .checked(&BTreeSet::new())
+        .checked(rules::Surroundings::default())
         .unwrap_err()
         .into_iter()
         .map(|finding| format!("{}: {}", finding.file, finding.message))

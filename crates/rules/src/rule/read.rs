@@ -10,7 +10,7 @@ use model::{
     verdict::Truth,
 };
 
-use super::{Mode, Rule, StepSummary, flow::Flow};
+use super::{Mode, Rule, StepSummary, account, flow::Flow};
 use crate::{
     code::Code,
     expr::Condition,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Keys that a later version has.
-const LATER: [&str; 2] = ["account", "approval"];
+const LATER: [&str; 1] = ["approval"];
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const MAX_STEPS: usize = 100;
 
@@ -138,6 +138,11 @@ fn read_rule(
         None => Some(None),
     };
     let flow = Flow::read(reader, &mut keys);
+    let account_node = keys.stated(reader, "account");
+    let account = match account_node {
+        Some(node) => account::read(reader, node, listing).map(Some),
+        None => Some(None),
+    };
     let steps = read_run(reader, &mut keys, listing);
     let retry = match keys.stated(reader, "retry") {
         Some(node) => read_retry(reader, node),
@@ -163,6 +168,9 @@ fn read_rule(
         .map(str::to_owned);
     keys.finish(reader, &LATER);
     let (steps, (when, conditions)) = (steps?, when?);
+    if let Some(node) = account_node {
+        account::warn_if_unused(reader, node, &steps);
+    }
     let summaries = steps
         .iter()
         .map(|step| StepSummary {
@@ -182,6 +190,7 @@ fn read_rule(
         conditions,
         mode: mode?,
         key: key?,
+        account: account?,
         flow: flow?,
         retry: retry?,
         steps,

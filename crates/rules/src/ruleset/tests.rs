@@ -1,5 +1,6 @@
 //! Whole rule files, through the door that everyone else uses.
 
+mod accounts;
 mod check;
 mod http;
 mod judge;

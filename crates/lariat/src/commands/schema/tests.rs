@@ -97,6 +97,7 @@ fn shown(value: &Value) -> Option<SchemaOf> {
     let config = schema(SchemaOf::Config);
     match value {
         Value::Object(fields) if fields.contains_key("rules") => Some(SchemaOf::Rules),
+        Value::Object(fields) if fields.contains_key("accounts") => Some(SchemaOf::Accounts),
         Value::Object(fields) => fields
             .keys()
             .all(|key| config["properties"].get(key).is_some())
@@ -200,8 +201,9 @@ fn the_schema_of_the_configuration_has_the_keys_of_the_reader() {
             .find_map(|(_, hint)| hint.strip_prefix("known here: "))
             .unwrap_or_else(|| panic!("{text}: {told_of_key:?}"));
         let mut known = quoted(known);
-        // It is known as what does not belong here.
+        // They are known as what does not belong here.
         known.remove("rules");
+        known.remove("accounts");
         let keys: BTreeSet<String> = properties.keys().cloned().collect();
         assert_eq!(known, keys, "{place}");
         assert!(!refusing.is_valid(&yaml("x", &text).unwrap()), "{text}");
@@ -354,6 +356,14 @@ fn what_the_readers_refuse_is_refused() {
             SchemaOf::Accounts,
             "accounts: {releng: {user: r, rules: [../x.yml]}}",
         ),
+        (
+            SchemaOf::Accounts,
+            "accounts: {releng: {user: r, rules: [rules/x.yml], limits: {memory: 1GiB}}}",
+        ),
+        (
+            SchemaOf::Accounts,
+            "accounts: {releng: {user: r, rules: [rules/x.yml], ssh_key: keys/r}}",
+        ),
     ] {
         let value = yaml("x", text).unwrap();
         assert!(!validator(of).is_valid(&value), "{text}");
@@ -367,7 +377,7 @@ fn what_the_readers_refuse_is_refused() {
     env: {LANG: C.UTF-8}
     ssh_key: /etc/lariat/releng.key
     vault: {default: {file: /etc/lariat/vault.secret}}
-    limits: {memory: 1GiB, processes: 200}
+    limits: {timeout: 2h}
     rules: [rules/compose.yml]
 ",
     );

@@ -184,8 +184,8 @@ fn keys_and_types_are_checked() {
 #[test]
 fn what_a_later_version_has_is_named() {
     check(
-        "account: x\napproval: {}\nrun: {playbook: site.yml}",
-        "4:5 later-version, 5:5 later-version",
+        "approval: {}\nrun: {playbook: site.yml}",
+        "4:5 later-version",
     );
     check(
         "run: [{celery: {}}, {notify: x}]",
@@ -241,9 +241,12 @@ fn the_sinks_of_rules_exist_when_they_are_put_in_force() {
     let text = rule("run: {publish: {sink: bsu, topic: a}}");
     let project = || project(&[("rules/x.yml", &text)]);
     assert!(compile(project()).is_ok());
-    let sinks = |names: [&str; 2]| names.map(|name| name.parse().unwrap()).into();
-    assert!(crate::check(project(), &sinks(["bsu", "bus"])).is_ok());
-    let findings = crate::check(project(), &sinks(["workers", "bus"])).unwrap_err();
+    let sinks = |names: [&str; 2]| crate::Surroundings {
+        sinks: names.map(|name| name.parse().unwrap()).into(),
+        grants: None,
+    };
+    assert!(crate::check(project(), sinks(["bsu", "bus"])).is_ok());
+    let findings = crate::check(project(), sinks(["workers", "bus"])).unwrap_err();
     assert_snapshot!(crate::render::diagnostics(&findings, false), @"
     error[unknown-sink]: there is no sink `bsu` in lariat.yml
      --> rules/x.yml:4:27
