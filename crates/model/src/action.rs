@@ -191,11 +191,11 @@ pub struct StepControl {
     /// moved with every renewal of the lease and is never after its end.
     pub deadline: watch::Receiver<BootTime>,
     pub output: Arc<dyn crate::ports::OutputSink>,
+    pub tasks: Arc<dyn crate::ports::task::TaskSink>,
     pub follow_ups: Arc<dyn crate::ports::chain::FollowUps>,
 }
 
 /// How a step ended.
-    pub tasks: Arc<dyn crate::ports::task::TaskSink>,
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepReport {
     pub outcome: Outcome,
