@@ -6,6 +6,7 @@ use std::{
     fmt,
     path::{self, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use model::clock::Clock;
