@@ -155,6 +155,26 @@ impl<'t> Reader<'t> {
         self.report(Level::Note, code, span, (message, hint));
     }
 
+    /// Masks a text in the line that the last finding shows; the whole line
+    /// when it stands there in another spelling.
+    pub(crate) fn hide_in_last(&mut self, secret: &str) {
+        let Some(finding) = self.findings.last_mut() else {
+            return;
+        };
+        if secret.is_empty() {
+            return;
+        }
+        let mask = |text: &str| -> String {
+            let masked = text.chars().map(|c| if c == ' ' { c } else { '*' });
+            masked.collect()
+        };
+        finding.source = if finding.source.contains(secret) {
+            finding.source.replace(secret, &mask(secret))
+        } else {
+            mask(&finding.source)
+        };
+    }
+
     fn report(
         &mut self,
         level: Level,

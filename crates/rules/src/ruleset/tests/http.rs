@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::{
     check::check,
+    compile_one,
     prepare::{call, prepare},
+    rule,
 };
 use crate::Prepared;
 
@@ -174,6 +176,30 @@ fn an_address_is_refused_that_leads_elsewhere() {
         &format!("https://h.example/{}", "a".repeat(9_000)),
         "longer",
     );
+}
+
+#[test]
+fn a_password_in_an_address_is_shown_nowhere() {
+    for url in [
+        "https://joe:s3cret@h.example/",
+        "https://joe:s3cret%20@h.example/a?b=c@d",
+        "https://joe:s3cret/x@h.example/",
+        "ftp://joe:s3cret@h.example/",
+    ] {
+        let text = rule(&format!("run: {{http: {{url: '{url}'}}}}"));
+        let findings = compile_one(&text).unwrap_err();
+        let shown = crate::render::diagnostics(&findings, false);
+        assert!(shown.contains("h.example"), "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        let body = json!({"x": url}).to_string();
+        let message = prepare("{http: {url: '{{ msg.x }}'}}", &body).unwrap_err();
+        assert!(!message.contains("s3cret"), "{message}");
+    }
+    // One that is spelt otherwise in the file.
+    let text = rule(r#"run: {http: {url: "https://joe:s3cret\u0020@h.example/"}}"#);
+    let findings = compile_one(&text).unwrap_err();
+    let shown = crate::render::diagnostics(&findings, false);
+    assert!(!shown.contains("s3cret"), "{shown}");
 }
 
 #[test]

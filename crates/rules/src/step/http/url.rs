@@ -45,9 +45,10 @@ impl Url {
             reader.error(
                 Code::BadValue,
                 node.span,
-                format!("`{}` is no address for a request: {why}", shorten(text)),
+                format!("`{}` is no address for a request: {why}", shown(text)),
                 None,
             );
+            reader.hide_in_last(userinfo(text));
             return None;
         }
         Some(url)
@@ -56,7 +57,7 @@ impl Url {
     pub(super) fn render(&self, renderer: &Renderer<'_>) -> Result<HttpUrl, NoCall> {
         let text = self.field.written(renderer, write)?;
         let is_computed = self.field.fixed().is_none();
-        let refused = |why: &str| NoCall::Bad(format!("{:?} is refused: {why}", shorten(&text)));
+        let refused = |why: &str| NoCall::Bad(format!("{:?} is refused: {why}", shown(&text)));
         check(&text).map_err(|why| refused(&why))?;
         if is_computed && has_dots(&text) {
             return Err(refused("a part of its path is `.` or `..`"));
@@ -97,6 +98,31 @@ fn write(before: &str, value: &str) -> String {
         utf8_percent_encode(value, ENCODED).to_string()
     } else {
         value.to_owned()
+    }
+}
+
+/// An address for people: a user and a password in it are not shown.
+fn shown(text: &str) -> String {
+    match userinfo(text) {
+        "" => shorten(text),
+        secret => shorten(&text.replacen(secret, "***", 1)),
+    }
+}
+
+/// A user and a password, as far as there are any. A password may have a `/`
+/// in it that somebody forgot to encode.
+fn userinfo(text: &str) -> &str {
+    let behind = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
+    if let Some((secret, _)) = authority.rsplit_once('@') {
+        return secret;
+    }
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    match authority.rsplit_once(':') {
+        Some((_, port)) if !is_port(port) => {
+            behind.rsplit_once('@').map_or("", |(secret, _)| secret)
+        }
+        Some(_) | None => "",
     }
 }
 
