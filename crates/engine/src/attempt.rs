@@ -297,6 +297,11 @@ impl Attempt {
                 self.hold.id().clone(),
                 self.step,
             )),
+            tasks: Arc::new(StoredTasks::new(
+                Arc::clone(&self.shared),
+                self.hold.id().clone(),
+                self.step,
+            )),
             follow_ups: Arc::new(Follower(Arc::clone(&self.shared))),
         };
         let mut running = action.run(call, context, control);
@@ -317,11 +322,6 @@ impl Attempt {
                 None
             }
             () = tokio::time::sleep(overtime) => {
-                self.step,
-            )),
-            tasks: Arc::new(StoredTasks::new(
-                Arc::clone(&self.shared),
-                self.hold.id().clone(),
                 Some(self.end(Outcome::TimedOut { after: timeout, killed: true }))
             }
         }

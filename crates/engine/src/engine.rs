@@ -58,9 +58,9 @@ pub struct EngineParts {
     pub audit: Arc<dyn Audit>,
     pub chains: Arc<dyn Chains>,
     pub lifecycle: Arc<dyn Lifecycle>,
+    pub task_log: Arc<dyn TaskLog>,
     pub sources: Vec<Arc<dyn Source>>,
     pub sinks: Vec<Arc<dyn Sink>>,
-    pub task_log: Arc<dyn TaskLog>,
     pub routes: Vec<Route>,
     pub project: Arc<dyn ProjectSource>,
     pub project_dir: PathBuf,
@@ -253,6 +253,10 @@ impl Engine {
         &self.shared.parts.history
     }
 
+    pub fn task_log(&self) -> &Arc<dyn TaskLog> {
+        &self.shared.parts.task_log
+    }
+
     pub fn tokens(&self) -> &Arc<dyn Tokens> {
         &self.shared.parts.tokens
     }
@@ -260,10 +264,6 @@ impl Engine {
     pub fn audit(&self) -> &Arc<dyn Audit> {
         &self.shared.parts.audit
     }
-    pub fn task_log(&self) -> &Arc<dyn TaskLog> {
-        &self.shared.parts.task_log
-    }
-
 
     pub async fn status(&self) -> Result<Status, StoreError> {
         status::status(&self.shared).await
