@@ -101,3 +101,6 @@ impl Ended {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -303,6 +303,10 @@ impl Steering<'_> {
             let reason = spawn::refused(line);
             return self.ended(End::Unstartable { reason });
         }
+        if !self.state.ready && self.child.is_none() {
+            let reason = "the fork server gave it no guard".to_owned();
+            return self.ended(End::Unstartable { reason });
+        }
         let how = status.map_or_else(|| "without a word".to_owned(), describe);
         let mut survivors = match self.remains.take() {
             Some(remains) => remains.end().await,
