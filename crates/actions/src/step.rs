@@ -1,9 +1,16 @@
 //! What all kinds of steps have in common: their private files, the variables
 //! that tell them who they are, and how an end becomes an outcome.
 
-use std::{collections::BTreeMap, io, os::fd::OwnedFd, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use model::{
+    account::Account,
     action::{StepContext, StepReport},
     job::{Exit, Outcome, Retry},
     json::Object,
@@ -23,6 +30,8 @@ pub(crate) struct StepFiles {
     /// The event as JSON.
     pub(crate) event: PathBuf,
     pub(crate) result: ResultFile,
+    /// Who the step runs as, if it is not the service's user.
+    account: Option<Arc<Account>>,
 }
 
 impl StepFiles {
@@ -34,7 +43,12 @@ impl StepFiles {
         json.push(b'\n');
         let event = dir.file("event.json", &json).map_err(failed)?;
         let result = ResultFile::create(settings).map_err(failed)?;
-        Ok(Self { dir, event, result })
+        Ok(Self {
+            dir,
+            event,
+            result,
+            account: context.account.clone(),
+        })
     }
 
     /// What the program writes its result to.
@@ -43,14 +57,29 @@ impl StepFiles {
         descriptor.map_err(|error| format!("the step's private files: {error}"))
     }
 
+    /// The home directory of whom the step runs as.
+    pub(crate) fn home<'a>(&'a self, settings: &'a ActionSettings) -> &'a Path {
+        match &self.account {
+            Some(account) => &account.user.home,
+            None => &settings.home,
+        }
+    }
+
     /// The clean environment of a step, before what the step itself adds.
     pub(crate) fn environment(&self, settings: &ActionSettings) -> BTreeMap<String, String> {
+        let home = self.home(settings).display().to_string();
         let mut environment = BTreeMap::from([
             ("PATH".to_owned(), settings.path.clone()),
-            ("HOME".to_owned(), settings.home.display().to_string()),
+            ("HOME".to_owned(), home),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ]);
         environment.extend(settings.environment.clone());
+        if let Some(account) = &self.account {
+            for name in ["USER", "LOGNAME"] {
+                environment.insert(name.to_owned(), account.user.name.clone());
+            }
+            environment.extend(account.env.clone());
+        }
         environment
     }
 

@@ -47,21 +47,28 @@ impl Private {
             // The ending tells Ansible how to read it.
             Some(dir.file("inventory.yml", text.as_bytes())?)
         };
-        let mut vault = Vec::new();
+        let account = context.account.as_ref();
+        // Those of an account are files that its user reads by itself.
+        let mut vault: Vec<(String, PathBuf)> = account
+            .iter()
+            .flat_map(|account| &account.vault)
+            .map(|secret| (secret.id.clone(), secret.file.clone()))
+            .collect();
         for (index, (id, secret)) in secrets.vault.into_iter().enumerate() {
             vault.push((id, dir.file(&format!("vault-{index}"), &secret)?));
         }
         let optional = |name: &str, bytes: Option<Vec<u8>>| {
             bytes.map(|bytes| dir.file(name, &bytes)).transpose()
         };
+        let private_key = optional(
+            "private-key",
+            secrets.private_key.map(secrets::with_line_end),
+        )?;
         Ok(Self {
             vars,
             inventory,
             vault,
-            private_key: optional(
-                "private-key",
-                secrets.private_key.map(secrets::with_line_end),
-            )?,
+            private_key: private_key.or_else(|| account?.ssh_key.clone()),
             connection_password: optional("connection-password", secrets.connection_password)?,
             become_password: optional("become-password", secrets.become_password)?,
         })

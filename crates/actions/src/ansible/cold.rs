@@ -64,9 +64,9 @@ pub(super) fn prepare(
     let temp = files.dir.directory("tmp").map_err(own)?;
 
     let mut environment = files.environment(settings);
-    arguments::add_settings(&mut environment, call, &project, &settings.home);
+    arguments::add_settings(&mut environment, call, &project, files.home(settings));
     add_installation(&mut environment, &program);
-    add_ansible(&mut environment, &project, &settings.home, &plugins);
+    add_ansible(&mut environment, &project, files.home(settings), &plugins);
     environment.insert("ANSIBLE_LOCAL_TEMP".to_owned(), temp.display().to_string());
     // Connections that stay open are this step's alone: what is left of them
     // dies with it, and another step must not have been using them.
