@@ -90,6 +90,7 @@ class Warm:
     def fill(self):
         """Keeps more than `import ansible` does, if that is seen to be harmless."""
         shelves.captured(import_rest)
+        shelves.forget(self.loader)
         shelf = shelves.Shelf(self.loader)
         self.note = trace.first_difference(shelf.fill)
         if self.note is None:

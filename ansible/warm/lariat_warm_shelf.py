@@ -39,8 +39,6 @@ LOADERS = (
     "test_loader",
     "vars_loader",
 )
-# They load libraries that few have use for.
-SKIPPED = ("paramiko_ssh", "psrp", "winrm", "grafana_annotations")
 
 
 class Book:
@@ -114,33 +112,35 @@ class Shelf:
         folder = os.path.dirname(importlib.import_module(loader.package).__file__)
         for file in sorted(os.listdir(folder)):
             base, extension = os.path.splitext(file)
-            if extension != ".py" or base in SKIPPED + ("__init__", "base"):
+            if extension != ".py" or base in ("__init__", "base"):
                 continue
             path = os.path.join(folder, file)
             book = Book(module_name(loader, base, path), path)
-            # Who is imported already is found by its name in any process.
-            if book.name not in sys.modules and not captured(lambda: load(book)):
+            # What is imported already is found by its name in any process.
+            book.module = sys.modules.get(book.name)
+            if book.module is not None or not captured(lambda: load(book)):
                 if book.module is not None:
                     self.books[path] = book
 
     def read_options(self, loader):
         """Lets ansible-core parse the documentation, and takes the result."""
         kinds = self.loader.C.config._plugins
+        kind = self.loader.get_plugin_class(loader.class_name)
+        if kind not in self.loader.C.CONFIGURABLE_PLUGINS:
+            return
+        folder = os.path.dirname(sys.modules[loader.package].__file__)
+        had_kind = kind in kinds
         for book in self.books.values():
-            if os.path.dirname(book.path) != loader_folder(loader):
-                continue
-            kind = self.loader.get_plugin_class(loader.class_name)
-            if kind not in self.loader.C.CONFIGURABLE_PLUGINS:
+            if os.path.dirname(book.path) != folder:
                 continue
             base = os.path.splitext(os.path.basename(book.path))[0]
-            had_kind = kind in kinds
             loader._load_config_defs(base, book.module, book.path)
             book.documentation = getattr(book.module, "DOCUMENTATION", "")
             book.kind = kind
             book.options = kinds.get(kind, {}).pop(base, None)
-            if not had_kind:
-                kinds.pop(kind, None)
-        forget_fragments(self.loader)
+        if not had_kind:
+            kinds.pop(kind, None)
+        forget(self.loader)
 
     def read_routing(self):
         finder = sys.modules["ansible.utils.collection_loader._collection_finder"]
@@ -196,6 +196,8 @@ class Shelf:
         for name, module in book.beside.items():
             if name not in sys.modules:
                 put(name, module)
+        if loader is self.loader.inventory_loader:
+            renew_inventory_cache()
         return book.module
 
     def give_options(self, name, module, path):
@@ -216,10 +218,6 @@ class Shelf:
         return True
 
 
-def loader_folder(loader):
-    return os.path.dirname(sys.modules[loader.package].__file__)
-
-
 def module_name(loader, base, path):
     """What ansible-core calls the module that it makes of a shipped plugin."""
     if loader.class_name in ("FilterModule", "TestModule"):
@@ -229,6 +227,15 @@ def module_name(loader, base, path):
         is_newer = "python_module_name" in parameters
         base = "%s_%s" % ((base, number) if is_newer else (number, base))
     return "%s.%s" % (loader.package, base)
+
+
+def renew_inventory_cache():
+    """Before 2.19 all inventory plugins begin with one cache, which is made of
+    a cache plugin when the first of them is imported."""
+    inventory = sys.modules["ansible.plugins.inventory"]
+    cacheable = getattr(inventory, "Cacheable", None)
+    if hasattr(cacheable, "_cache") and hasattr(inventory, "CacheObject"):
+        cacheable._cache = inventory.CacheObject()
 
 
 def load(book):
@@ -280,21 +287,22 @@ def is_filtered(loader):
     return any(loader._PLUGIN_FILTERS.values())
 
 
-def forget_fragments(loader):
-    """The documentation was read through a loader that remembers paths."""
-    fragments = loader.fragment_loader
-    fragments._paths = None
-    for remembered in (
-        fragments._module_cache,
-        fragments._plugin_path_cache,
-        fragments._searched_paths,
-    ):
-        remembered.clear()
-    vars(fragments).pop("package_path", None)
-    loader._PLUGIN_FILTERS.pop(fragments.package, None)
-    for name in list(sys.modules):
-        if name.startswith("ansible.plugins.doc_fragments."):
-            take(name)
+def forget(loader):
+    """Empties the memory of every loader: which paths it searched, and what it
+    found there. Importing and reading documentation goes through them."""
+    for found in list(vars(loader).values()):
+        if not isinstance(found, loader.PluginLoader):
+            continue
+        for module in found._module_cache.values():
+            if sys.modules.get(module.__name__) is module:
+                take(module.__name__)
+        found._paths = None
+        found._module_cache.clear()
+        found._plugin_path_cache.clear()
+        found._searched_paths.clear()
+        vars(found).pop("package_path", None)
+        if not loader._PLUGIN_FILTERS.get(found.package):
+            loader._PLUGIN_FILTERS.pop(found.package, None)
     remembered = getattr(loader.PluginLoader, "_get_builtin_routing_metadata", None)
     if remembered is not None:
         remembered.cache_clear()
