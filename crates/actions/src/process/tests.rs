@@ -251,7 +251,7 @@ fn is_alive(pid: i32) -> bool {
 async fn a_forked_run_is_what_a_started_one_would_be() {
     let mut stage = Stage::new().await;
     let run = Run::new();
-    let script = "echo $LARIAT_RESULT_FD; ls /proc/$$/fd | tr '\\n' ' '; pwd; cat; exit 3";
+    let script = "echo $LARIAT_RESULT_FD; ls /proc/$$/fd; pwd; cat; exit 3";
     let ended = stage.run(script, &run).await;
     assert_eq!(
         (End::Exited, Some(model::job::Exit::Code(3))),
@@ -259,7 +259,7 @@ async fn a_forked_run_is_what_a_started_one_would_be() {
     );
     let here = fs_err::canonicalize(stage.dir.path()).unwrap();
     assert_eq!(
-        format!("3\n0 1 2 3 {}\n", here.display()),
+        format!("3\n0\n1\n2\n3\n{}\n", here.display()),
         run.output.text()
     );
     assert_eq!(
