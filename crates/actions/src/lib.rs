@@ -23,5 +23,5 @@ pub use crate::{
     process::guard,
     publish::PublishAction,
     run_dir::sweep,
-    settings::{ActionSettings, DEFAULT_PATH},
+    settings::{ActionSettings, DEFAULT_PATH, WarmSettings},
 };

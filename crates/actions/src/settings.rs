@@ -94,6 +94,7 @@ impl fmt::Debug for ActionSettings {
             .field("path", &self.path)
             .field("home", &self.home)
             .field("playbook_command", &self.playbook_command)
+            .field("warm", &self.warm)
             .finish_non_exhaustive()
     }
 }

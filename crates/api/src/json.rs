@@ -27,7 +27,7 @@ pub use crate::json::{
     access::{AuditEntry, NewToken, Token, TokenRequest},
     chain::{Chain, Member, MemberJob},
     link::{Backlog, Sink, Source},
-    status::{Readiness, Status, StoreStatus, Worker},
+    status::{Playbooks, Readiness, Status, StoreStatus, WarmServer, Worker},
 };
 
 mod access;

@@ -10,6 +10,7 @@ use model::{
     id::{Revision, SinkName, SourceName, WorkerId},
     link::{AckMode, LinkStatus},
     ports::{StoreError, StoreStatus, outbox::Backlog},
+    warm::Starts,
 };
 use serde::Serialize;
 
@@ -32,6 +33,7 @@ pub struct Status {
     pub store: StoreReport,
     pub sources: Vec<SourceReport>,
     pub sinks: Vec<SinkReport>,
+    pub playbooks: Starts,
     /// What the actions miss here, and how to get it.
     pub notices: Vec<Diagnostic>,
 }
@@ -162,6 +164,11 @@ pub(crate) async fn status(shared: &Shared) -> Result<Status, StoreError> {
         store: store.into(),
         sources: sources(shared),
         sinks: sinks(shared).await?,
+        playbooks: parts
+            .actions
+            .iter()
+            .find_map(|action| action.starts())
+            .unwrap_or_default(),
         notices: shared.notices.load().as_ref().clone(),
     })
 }

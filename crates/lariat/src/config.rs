@@ -26,7 +26,7 @@ use rules::{
 
 use crate::{
     args::AccountsFile,
-    config::{listener::ListenTls, sink::Sink, source::Source},
+    config::{ansible::Ansible, listener::ListenTls, sink::Sink, source::Source},
     console::{Colours, Looks},
     exit::Exit,
     failure::Failure,
@@ -58,9 +58,7 @@ pub(crate) struct Config {
     /// Between two rounds of retention, 1s to 1h. Default 60s.
     pub(crate) prune_every: Duration,
     pub(crate) limits: Limits,
-    /// The program of playbook steps, looked up on PATH. Default
-    /// `ansible-playbook`.
-    pub(crate) playbook_command: String,
+    pub(crate) ansible: Ansible,
     pub(crate) log: Log,
     /// Default: none, events come over HTTP only.
     pub(crate) sources: Vec<Source>,
@@ -138,7 +136,7 @@ impl Default for Config {
                 requests_per_address: None,
                 streams: 2_000,
             },
-            playbook_command: "ansible-playbook".to_owned(),
+            ansible: Ansible::default(),
             log: Log {
                 format: LogFormat::Text,
                 level: "info",
@@ -165,7 +163,7 @@ impl Config {
             retention,
             prune_every,
             limits,
-            playbook_command,
+            ansible,
             log,
             sources,
             sinks,
@@ -182,7 +180,7 @@ impl Config {
             ("workers", *workers != before.workers),
             ("retention", !is_retained),
             ("limits", *limits != before.limits),
-            ("ansible", *playbook_command != before.playbook_command),
+            ("ansible", *ansible != before.ansible),
             ("log", *log != before.log),
         ]
         .into_iter()
@@ -408,11 +406,16 @@ impl Environment {
     }
 
     /// A variable that `lariat.yml` names, for a secret.
+    pub(crate) fn named(&self, name: &str) -> Option<String> {
+        Self::variable(name)
+    }
+
+    /// A variable that a rule names, for a secret.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the configuration loader that all others are kept from"
     )]
-    pub(crate) fn named(&self, name: &str) -> Option<String> {
+    pub(crate) fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
 }
@@ -446,6 +449,7 @@ fn watchdog(micros: Option<String>, process: Option<String>) -> Option<Duration>
 }
 
 pub(crate) mod accounts;
+pub(crate) mod ansible;
 pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod mask;

@@ -5,6 +5,7 @@ use std::{path::Path, path::PathBuf, sync::Arc, time::Duration};
 
 use actions::{
     ActionSettings, CommandAction, DEFAULT_PATH, HttpAction, PlaybookAction, PublishAction,
+    WarmSettings,
 };
 use bus::amqp::{AmqpSink, AmqpSource};
 use engine::EngineParts;
@@ -22,6 +23,7 @@ use store::{OpenError, SqliteOptions, SqliteStore};
 use crate::{
     config::{
         Config, Environment, accounts,
+        ansible::Ansible,
         open::{Links, SinkSettings, SourceSettings},
     },
     project::DirectoryProject,
@@ -144,7 +146,9 @@ pub(crate) fn actions(
     let settings = ActionSettings {
         guard_lock: Some(beside(place.store, ".guards")),
         path: path.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
-        playbook_command: config.playbook_command.clone(),
+        playbook_command: config.ansible.playbook_command.clone(),
+        warm: warm(&config.ansible),
+        variable: Environment::variable,
         ..ActionSettings::new(
             PathBuf::from(THIS_BINARY),
             beside(place.store, RUNTIME),
@@ -163,6 +167,13 @@ pub(crate) fn actions(
         )),
         Arc::new(HttpAction::new(place.clock)),
     ]
+}
+
+fn warm(ansible: &Ansible) -> Option<WarmSettings> {
+    ansible.warm.then_some(WarmSettings {
+        max: ansible.warm_max,
+        idle: ansible.warm_idle,
+    })
 }
 
 /// The store's path with an ending after its own.

@@ -26,3 +26,4 @@ pub mod task;
 pub mod token;
 pub mod topic;
 pub mod verdict;
+pub mod warm;

@@ -30,6 +30,7 @@ use crate::{
     json::ContentHash,
     page::{Cursor, DeadQuery, EventQuery, JobQuery, List, Page},
     verdict::{Decision, StoredVerdict},
+    warm::Starts,
 };
 
 /// Why a store could not do what it was asked to. Nothing has changed then.
@@ -573,6 +574,11 @@ pub trait Action: Send + Sync {
     /// Whether such a step could run here at all: what is missing and how to
     /// get it. Empty when all is well.
     async fn preflight(&self) -> Vec<Diagnostic>;
+
+    /// How it has started playbooks, if that is what it does.
+    fn starts(&self) -> Option<Starts> {
+        None
+    }
 }
 
 /// Reads the project from where it is kept.

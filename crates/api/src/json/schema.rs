@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use model::{audit, event, job, link, ports, token, verdict};
+use model::{audit, event, job, link, ports, token, verdict, warm};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// A stand-in that is one of a few words.
@@ -41,6 +41,7 @@ words! {
     DeadState = ports::DeadState::ALL.map(ports::DeadState::as_str);
     LinkState = link::LinkState::ALL.map(link::LinkState::as_str);
     AckMode = ["stored", "done"];
+    WarmState = warm::WarmState::ALL.map(warm::WarmState::as_str);
     Role = token::Role::ALL.map(token::Role::as_str);
     AuditAction = audit::AuditAction::ALL.map(audit::AuditAction::as_str);
 }

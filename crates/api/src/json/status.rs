@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use model::{
     clock::Timestamp,
     diagnostic::Diagnostic,
-    id::{Revision, WorkerId},
+    id::{AccountName, Revision, WorkerId},
+    warm::{self, Starts, WarmState},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ pub struct Status {
     pub store: StoreStatus,
     pub sources: Vec<Source>,
     pub sinks: Vec<Sink>,
+    pub playbooks: Playbooks,
     /// What is worth knowing or needs mending, for example a missing
     /// `ansible-playbook`.
     #[schemars(with = "Vec<schema::Diagnostic>")]
@@ -57,6 +59,37 @@ pub struct StoreStatus {
     pub oldest_queued: Option<Timestamp>,
     pub accept_commits: u64,
     pub accepted_events: u64,
+}
+
+/// How playbooks are started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Playbooks {
+    /// Whether fork servers are used at all: `ansible.warm`.
+    pub warm: bool,
+    /// Since the service began: by a fork server.
+    pub started_warm: u64,
+    /// Since the service began: without one.
+    pub started_cold: u64,
+    /// The fork servers, and the playbooks that have none and why.
+    pub servers: Vec<WarmServer>,
+}
+
+/// The fork server of the playbooks that have one environment and account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WarmServer {
+    /// The `ansible-playbook` whose place it takes.
+    pub program: String,
+    /// Absent: the service's own user.
+    #[schemars(with = "Option<String>")]
+    pub account: Option<AccountName>,
+    /// Of Ansible and Python, when it has said so.
+    pub version: Option<String>,
+    #[schemars(with = "schema::WarmState")]
+    pub state: WarmState,
+    /// Why these playbooks start cold, when they do.
+    pub reason: Option<String>,
+    /// Playbooks that it started.
+    pub started: u64,
 }
 
 /// Answer of `/healthz/live` and `/healthz/ready`.
@@ -98,7 +131,46 @@ impl From<engine::Status> for Status {
             },
             sources: status.sources.into_iter().map(Source::from).collect(),
             sinks: status.sinks.into_iter().map(Sink::from).collect(),
+            playbooks: status.playbooks.into(),
             notices: status.notices,
+        }
+    }
+}
+
+impl From<Starts> for Playbooks {
+    fn from(starts: Starts) -> Self {
+        let Starts {
+            is_warm,
+            warm,
+            cold,
+            servers,
+        } = starts;
+        Self {
+            warm: is_warm,
+            started_warm: warm,
+            started_cold: cold,
+            servers: servers.into_iter().map(WarmServer::from).collect(),
+        }
+    }
+}
+
+impl From<warm::WarmServer> for WarmServer {
+    fn from(server: warm::WarmServer) -> Self {
+        let warm::WarmServer {
+            program,
+            account,
+            version,
+            state,
+            reason,
+            started,
+        } = server;
+        Self {
+            program,
+            account,
+            version,
+            state,
+            reason,
+            started,
         }
     }
 }

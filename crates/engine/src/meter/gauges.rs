@@ -6,6 +6,7 @@ use model::{
     clock::Timestamp,
     job::JobState,
     link::{LinkState, LinkStatus},
+    warm::{Starts, WarmState},
 };
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
@@ -77,7 +78,27 @@ pub(super) fn registry(status: Option<&Status>, now: Timestamp) -> Registry {
     store(&mut into, &status.store, now);
     sources(&mut into, &status.sources);
     sinks(&mut into, &status.sinks, now);
+    playbooks(&mut into, &status.playbooks);
     into
+}
+
+fn playbooks(into: &mut Registry, starts: &Starts) {
+    let started = Family::<Labels<1>, Counter>::default();
+    for (how, count) in [("warm", starts.warm), ("cold", starts.cold)] {
+        let label = [("start", how.to_owned())];
+        started.get_or_create(&label).inc_by(count);
+    }
+    let help = "Playbooks that were started, by how";
+    into.register("playbooks_started", help, started);
+    let servers = Family::<Labels<1>, Gauge>::default();
+    for state in WarmState::ALL {
+        let of_it = starts.servers.iter().filter(|one| one.state == state);
+        servers
+            .get_or_create(&[("state", state.as_str().to_owned())])
+            .set(size(of_it.count()));
+    }
+    let help = "Fork servers of playbooks, by state";
+    into.register("warm_servers", help, servers);
 }
 
 fn store(into: &mut Registry, store: &StoreReport, now: Timestamp) {

@@ -1,7 +1,7 @@
 //! `lariat status`: how the service stands.
 
-use api::json::{Sink, Source, Status};
-use model::{job::JobState, link::LinkState};
+use api::json::{Playbooks, Sink, Source, Status, WarmServer};
+use model::{job::JobState, link::LinkState, warm::WarmState};
 
 use crate::{
     args::Json,
@@ -31,6 +31,7 @@ pub(crate) async fn run(
         store,
         sources,
         sinks,
+        playbooks,
         notices,
     } = &status;
     fact(console, "version", version)?;
@@ -110,9 +111,55 @@ pub(crate) async fn run(
         ];
         linked(console, "sink", &link)?;
     }
+    self::playbooks(playbooks, console)?;
     if !notices.is_empty() {
         let text = rules::render::diagnostics(notices, console.colours_talk());
         console.rendered(&text);
+    }
+    Ok(())
+}
+
+/// How playbooks were started, and a line for each fork server.
+fn playbooks(playbooks: &Playbooks, console: &mut Console) -> Result<(), Failure> {
+    let Playbooks {
+        warm,
+        started_warm,
+        started_cold,
+        servers,
+    } = playbooks;
+    let started = format!("{started_warm} started warm, {started_cold} cold");
+    let started = if *warm {
+        started
+    } else {
+        format!("{started} (`ansible.warm` is false)")
+    };
+    fact(console, "playbooks", started)?;
+    for server in servers {
+        let WarmServer {
+            program,
+            account,
+            version,
+            state,
+            reason,
+            started,
+        } = server;
+        let style = match state {
+            WarmState::Ready => Style::Green,
+            WarmState::Proving => Style::Plain,
+            WarmState::Cold => Style::Yellow,
+        };
+        let mut about = vec![format!("`{program}`")];
+        about.extend(version.clone());
+        about.extend(account.as_ref().map(|name| format!("account `{name}`")));
+        about.push(counted(*started, "playbook", "playbooks"));
+        let mut line = vec![
+            Span::new(style, state.as_str()),
+            Span::plain(format!(" {}", about.join(", "))),
+        ];
+        if let Some(reason) = reason {
+            line.push(Span::plain(format!(": {reason}")));
+        }
+        linked(console, "warm", &line)?;
     }
     Ok(())
 }

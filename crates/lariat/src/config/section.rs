@@ -11,8 +11,8 @@ use rules::{
 };
 
 use crate::config::{
-    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, Scope, StoreUrl, Workers, listen,
-    listener, route, sink, source,
+    CENTURY, Config, DAY, HOUR, Limits, Log, LogFormat, SECOND, Scope, StoreUrl, Workers, ansible,
+    listen, listener, route, sink, source,
 };
 
 /// Keys of the file that a later version will have.
@@ -41,7 +41,7 @@ pub(super) fn root(reader: &mut Reader<'_>, node: &Node, (project, config): (&Pa
         limits(reader, node, &mut config.limits);
     }
     if let Some(node) = root.optional("ansible") {
-        ansible(reader, node, &mut config.playbook_command);
+        ansible::read(reader, node, &mut config.ansible);
     }
     if let Some(node) = root.optional("log") {
         log(reader, node, &mut config.log);
@@ -218,30 +218,6 @@ fn limits(reader: &mut Reader<'_>, node: &Node, limits: &mut Limits) {
     section.finish(reader, &[]);
 }
 
-fn ansible(reader: &mut Reader<'_>, node: &Node, playbook_command: &mut String) {
-    let Some(mut section) = reader.mapping(node, "`ansible`") else {
-        return;
-    };
-    if let Some(node) = section.optional("playbook_command")
-        && let Some(text) = reader.string(node)
-    {
-        if text.is_empty() || text.contains('\0') || text.starts_with('-') {
-            reader.error(
-                Code::BadValue,
-                node.span,
-                "this is not the name of a program".to_owned(),
-                Some(
-                    "one program without arguments, such as `/opt/ansible/bin/ansible-playbook`"
-                        .to_owned(),
-                ),
-            );
-        } else {
-            *playbook_command = text.to_owned();
-        }
-    }
-    section.finish(reader, &["warm"]);
-}
-
 fn log(reader: &mut Reader<'_>, node: &Node, log: &mut Log) {
     let Some(mut section) = reader.mapping(node, "`log`") else {
         return;
@@ -261,7 +237,7 @@ fn log(reader: &mut Reader<'_>, node: &Node, log: &mut Log) {
     section.finish(reader, &[]);
 }
 
-fn count(
+pub(super) fn count(
     reader: &mut Reader<'_>,
     section: &mut Mapping<'_>,
     (key, least, most): (&'static str, u64, u64),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::config::{
     Config, Environment, FILE, LogFormat, StoreUrl,
+    ansible::Ansible,
     listener::{self, ListenTls},
 };
 
@@ -90,7 +91,7 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
         retention,
         prune_every,
         limits,
-        playbook_command,
+        ansible,
         log,
         sources,
         sinks,
@@ -125,7 +126,16 @@ fn written(config: &Config, text: &str, over: Over<'_>) -> Vec<Setting> {
         "limits.requests_per_address",
         rate(limits.requests_per_address),
     );
+    let Ansible {
+        playbook_command,
+        warm,
+        warm_max,
+        warm_idle,
+    } = ansible;
     list.add("ansible.playbook_command", json!(playbook_command));
+    list.add("ansible.warm", json!(warm));
+    list.add("ansible.warm_max", json!(warm_max));
+    list.add("ansible.warm_idle", duration(*warm_idle));
     let format = match log.format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",

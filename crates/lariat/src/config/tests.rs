@@ -2,7 +2,7 @@ use std::{path::Path, time::Duration};
 
 use model::diagnostic::Level;
 
-use super::{Config, LogFormat, StoreUrl, StoreUrlError, parse};
+use super::{Config, LogFormat, StoreUrl, StoreUrlError, ansible::Ansible, parse};
 
 #[track_caller]
 fn check(text: &str, change: impl FnOnce(&mut Config)) {
@@ -41,7 +41,7 @@ store: sqlite:/var/lib/lariat/x.db
 workers: {concurrency: 2, lease: 9s}
 retention: {events: 30d, output: 24h, dead: 365d, every: 5m}
 limits: {event: 2MiB, request: 4MiB, nesting: 10, queue: 5, streams: 7}
-ansible: {playbook_command: /opt/ansible/bin/ansible-playbook}
+ansible: {playbook_command: /opt/ansible/bin/ansible-playbook, warm: false, warm_max: 2, warm_idle: 1h}
 log: {format: json, level: debug}
 ";
     check(text, |config| {
@@ -59,7 +59,12 @@ log: {format: json, level: debug}
         config.limits.nesting = 10;
         config.limits.queue = 5;
         config.limits.streams = 7;
-        config.playbook_command = "/opt/ansible/bin/ansible-playbook".to_owned();
+        config.ansible = Ansible {
+            playbook_command: "/opt/ansible/bin/ansible-playbook".to_owned(),
+            warm: false,
+            warm_max: 2,
+            warm_idle: Duration::from_secs(3600),
+        };
         config.log.format = LogFormat::Json;
         config.log.level = "debug";
     });
@@ -92,7 +97,9 @@ fn bad_values_are_refused() {
     check_refused("limits: {event: 1B}", &["1:17 bad-value"]);
     check_refused("limits: {event: 2MiB, request: 1MiB}", &["1:9 bad-value"]);
     check_refused("ansible: {playbook_command: ''}", &["1:29 bad-value"]);
-    check_refused("ansible: {warm: true}", &["1:11 later-version"]);
+    check_refused("ansible: {warm: 'yes'}", &["1:17 wrong-type"]);
+    check_refused("ansible: {warm_max: 0}", &["1:21 bad-value"]);
+    check_refused("ansible: {warm_idle: 1s}", &["1:22 bad-value"]);
     check_refused("log: {format: xml}", &["1:15 bad-value"]);
     check_refused("rules: []", &["1:1 unknown-key"]);
     check_refused("[]", &["1:1 wrong-type"]);
@@ -139,6 +146,9 @@ fn the_manual_names_every_key() {
         "limits.queue",
         "limits.streams",
         "ansible.playbook_command",
+        "ansible.warm",
+        "ansible.warm_max",
+        "ansible.warm_idle",
         "log.format",
         "log.level",
         "kind",
