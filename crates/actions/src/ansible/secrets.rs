@@ -4,7 +4,7 @@
 //! A secret is never an argument and never in the environment: both can be
 //! read by others, and tasks see the environment.
 
-use std::{path::Path, time::Duration};
+use std::{fmt, io::Read, path::Path, time::Duration};
 
 use model::{
     action::{PlaybookCall, StepContext},
@@ -28,8 +28,8 @@ pub(super) struct Secrets {
     pub(super) become_password: Option<Vec<u8>>,
 }
 
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secrets]")
     }
 }
@@ -85,14 +85,11 @@ impl Places<'_> {
     async fn read(&self, what: &str, place: &SecretPlace) -> Result<Vec<u8>, String> {
         let bytes = match place {
             SecretPlace::File(path) => {
-                let size = fs_err::metadata(path).map(|found| found.len());
-                match size.and_then(|size| Ok((size, fs_err::read(path)?))) {
-                    Ok((size, bytes)) if size <= LARGEST => bytes,
-                    Ok(_) => {
-                        return Err(format!("{what}: `{}` has more than 64 KiB", path.display()));
-                    }
-                    Err(error) => return Err(format!("{what}: {error}")),
-                }
+                let mut bytes = Vec::new();
+                fs_err::File::open(path)
+                    .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
+                    .map_err(|error| format!("{what}: {error}"))?;
+                bytes
             }
             SecretPlace::Variable(name) => match (self.settings.variable)(name) {
                 Some(value) => value.into_bytes(),
@@ -109,6 +106,9 @@ impl Places<'_> {
                     format!("{what}: `{program}`: {error}")
                 })?,
         };
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+            return Err(format!("{what}: it has more than 64 KiB"));
+        }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(format!("{what}: it is empty"));
         }

@@ -9,5 +9,6 @@ mod command;
 mod corpus;
 mod guard;
 mod playbook;
+mod playbook_options;
 mod stage;
 mod worker;
