@@ -171,6 +171,12 @@ class Warm:
         if collections.collection_finder is not None:
             type(collections.collection_finder)._remove()
             self.loader._configure_collection_loader()
+            # In a fresh process it has been asked before the playbook's own
+            # directory of collections is known, and remembers.
+            try:
+                collections.collection_finder._ansible_collection_path_hook("/")
+            except ImportError:
+                pass
 
 
 def interpreter(here):

@@ -13,6 +13,7 @@ What cannot be set ends the run before it begins: it never runs half prepared.
 import atexit
 import ctypes
 import gc
+import importlib.machinery
 import io
 import logging
 import multiprocessing.process
@@ -64,8 +65,12 @@ def forget_stdin():
     raw.name = "<stdin>"
     old = sys.stdin
     sys.stdin = sys.__stdin__ = io.TextIOWrapper(
-        io.BufferedReader(raw), encoding=old.encoding, errors=old.errors
+        io.BufferedReader(raw),
+        encoding=old.encoding,
+        errors=old.errors,
+        write_through=old.write_through,
     )
+    sys.stdin.mode = "r"
 
 
 def close_from(first):
@@ -187,10 +192,7 @@ def overwrite(name, words):
 
 def execute(program):
     """Runs the file as Python runs its script, and ends the process."""
-    main = types.ModuleType("__main__")
-    main.__file__ = program
-    main.__builtins__ = __builtins__
-    sys.modules["__main__"] = main
+    main = main_module(program)
     code = 0
     try:
         with io.open_code(program) as file:
@@ -206,6 +208,21 @@ def execute(program):
         sys.excepthook(type(error), error.with_traceback(beyond), beyond)
         code = 1
     leave(code)
+
+
+def main_module(program):
+    """An empty `__main__`, as Python makes it for a script."""
+    ours = vars(sys.modules["__main__"])
+    main = types.ModuleType("__main__")
+    for name in ("__builtins__", "__cached__"):
+        if name in ours:
+            setattr(main, name, ours[name])
+    if "__annotations__" in ours:
+        main.__annotations__ = {}
+    main.__file__ = program
+    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", program)
+    sys.modules["__main__"] = main
+    return main
 
 
 def status(code):
