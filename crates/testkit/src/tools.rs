@@ -127,6 +127,25 @@ pub fn loopabull() -> Option<PathBuf> {
     program("loopabull", "loopabull")
 }
 
+/// What runs programs as other users.
+pub fn sudo() -> Option<PathBuf> {
+    of_system("sudo", Path::new("/usr/bin/sudo"))
+}
+
+/// OpenSSH's server. A test starts one of its own.
+pub fn sshd() -> Option<PathBuf> {
+    of_system("openssh-server", Path::new("/usr/sbin/sshd"))
+}
+
+/// A program of one of the system's packages.
+fn of_system(package: &str, path: &Path) -> Option<PathBuf> {
+    if path.is_file() {
+        return Some(path.to_owned());
+    }
+    missing(package, path, is_ci());
+    None
+}
+
 fn program(name: &str, program: &str) -> Option<PathBuf> {
     let path = workspace()
         .join("target/tools")

@@ -153,6 +153,18 @@ const PEERS: [Venv; 7] = [
 /// `testkit::broker`.
 const RABBITMQ: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
+/// What steps of other users and on other hosts are tested with: the package,
+/// its program, and how to ask for its version. The paths are those of
+/// `testkit::tools`.
+const ACCOUNTS: [(&str, &str, &[&str]); 2] = [
+    ("sudo", "/usr/bin/sudo", &["-W", "-f${Version}", "sudo"]),
+    (
+        "openssh-server",
+        "/usr/sbin/sshd",
+        &["-W", "-f${Version}", "openssh-server"],
+    ),
+];
+
 pub(crate) struct Services {
     installed: Vec<(String, String)>,
 }
@@ -187,6 +199,12 @@ pub(crate) fn provide(full: bool) -> Result<Services> {
     let version = read("systemd-analyze", &["--version"])?;
     let version = version.lines().next().unwrap_or_default().to_owned();
     installed.push(("systemd-analyze".to_owned(), version));
+    for (package, program, version) in ACCOUNTS {
+        if !Path::new(program).is_file() {
+            apt_install(&[package])?;
+        }
+        installed.push((package.to_owned(), read("dpkg-query", version)?));
+    }
     Ok(Services { installed })
 }
 

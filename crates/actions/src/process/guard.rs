@@ -78,8 +78,13 @@ fn serve(adopted: Option<Adopted>) -> io::Result<()> {
     prctl::set_child_subreaper(true)?;
     let gate = adopted.map(Gate::of).transpose()?;
     let mut orders = Orders::default();
-    let Some((work, descriptors)) = orders.work()? else {
-        return Ok(());
+    let (work, descriptors) = match orders.work() {
+        Ok(Some(work)) => work,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            refuse(&error.to_string());
+            return Ok(());
+        }
     };
     let own = Pid::this();
     report(&Report::Ready {

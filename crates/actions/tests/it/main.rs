@@ -11,4 +11,5 @@ mod guard;
 mod playbook;
 mod playbook_options;
 mod stage;
+mod supervise_account;
 mod worker;
