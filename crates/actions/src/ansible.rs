@@ -9,7 +9,11 @@ mod cold;
 mod config;
 mod inventory;
 mod secrets;
+mod told;
 mod vars;
+mod warm;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use model::{
@@ -18,11 +22,15 @@ use model::{
     job::{Exit, Outcome, Retry, StepKind},
     json::Object,
     ports::Action,
+    warm::Starts,
 };
 use serde::Deserialize;
+use tracing::{debug, warn};
+
+use self::{cold::Recipe, warm::Pool};
 
 use crate::{
-    process::{self, Ended},
+    process::{self, End, Ended},
     settings::ActionSettings,
     step::{self, StepFiles},
 };
@@ -31,12 +39,15 @@ use crate::{
 #[derive(Debug)]
 pub struct PlaybookAction {
     settings: ActionSettings,
+    pool: Pool,
 }
 
 impl PlaybookAction {
     pub fn new(settings: ActionSettings) -> Self {
+        let settings = settings.absolute();
         Self {
-            settings: settings.absolute(),
+            pool: Pool::new(settings.clone()),
+            settings,
         }
     }
 }
@@ -196,6 +207,68 @@ fn conclude(ended: &Ended, files: StepFiles, context: &StepContext) -> StepRepor
     }
 }
 
+/// A playbook that is ready to be started.
+struct Run<'a> {
+    recipe: &'a Recipe,
+    files: &'a StepFiles,
+    context: &'a StepContext,
+    control: StepControl,
+}
+
+impl PlaybookAction {
+    /// By a fork server when one is ready, else cold. What has begun is not
+    /// begun again.
+    async fn warm(&self, run: Run<'_>) -> Result<Ended, String> {
+        let ticket = match self.pool.ticket(run.recipe) {
+            Ok(ticket) => ticket,
+            Err(reason) => {
+                debug!(job.id = %run.context.job, "the playbook starts cold: {reason}");
+                return self.cold(run).await;
+            }
+        };
+        let mut program = run.recipe.program(run.files)?;
+        let listener = told::listen_to(&mut program)?;
+        let reason = match self.pool.fork(&ticket, &program).await {
+            Ok(pipes) => {
+                let control = run.control.clone();
+                let running =
+                    process::run_warm(program, run.context, control, &self.settings, pipes);
+                let keeper = (&*run.control.tasks, &*self.settings.clock);
+                let ended = listener.while_running(running, keeper).await;
+                let End::Unstartable { reason } = ended.end else {
+                    self.pool.began(&ticket);
+                    return Ok(ended);
+                };
+                reason
+            }
+            Err(reason) => reason,
+        };
+        warn!(job.id = %run.context.job, "a playbook starts cold: {reason}");
+        let ended = self.cold(run).await?;
+        if !matches!(ended.end, End::Unstartable { .. }) {
+            // What cannot start cold either says nothing about the server.
+            self.pool.failed(&ticket, &reason);
+        }
+        Ok(ended)
+    }
+
+    async fn cold(&self, run: Run<'_>) -> Result<Ended, String> {
+        let Run {
+            recipe,
+            files,
+            context,
+            control,
+        } = run;
+        let mut program = recipe.program(files)?;
+        let listener = told::listen_to(&mut program)?;
+        self.pool.began_cold();
+        let tasks = Arc::clone(&control.tasks);
+        let running = process::run(program, context, control, &self.settings);
+        let keeper = (&*tasks, &*self.settings.clock);
+        Ok(listener.while_running(running, keeper).await)
+    }
+}
+
 #[async_trait]
 impl Action for PlaybookAction {
     fn kind(&self) -> StepKind {
@@ -214,11 +287,23 @@ impl Action for PlaybookAction {
             Ok(secrets) => secrets,
             Err(reason) => return step::unstartable(reason),
         };
-        match cold::prepare((&call, secrets), &context, &files, &self.settings) {
-            Ok(program) => {
-                let ended = process::run(program, &context, control, &self.settings).await;
-                conclude(&ended, files, &context)
-            }
+        let recipe = match cold::prepare((&call, secrets), &context, &files, &self.settings) {
+            Ok(recipe) => recipe,
+            Err(reason) => return step::unstartable(reason),
+        };
+        let run = Run {
+            recipe: &recipe,
+            files: &files,
+            context: &context,
+            control,
+        };
+        let ended = if call.cold {
+            self.cold(run).await
+        } else {
+            self.warm(run).await
+        };
+        match ended {
+            Ok(ended) => conclude(&ended, files, &context),
             Err(reason) => step::unstartable(reason),
         }
     }
@@ -232,5 +317,9 @@ impl Action for PlaybookAction {
                 format!("playbooks cannot run: {reason}"),
             )],
         }
+    }
+
+    fn starts(&self) -> Option<Starts> {
+        Some(self.pool.starts())
     }
 }

@@ -57,6 +57,12 @@ impl StepFiles {
         descriptor.map_err(|error| format!("the step's private files: {error}"))
     }
 
+    /// The private directory, as the program sees it.
+    pub(crate) fn place(&self) -> PathBuf {
+        let place = self.event.parent();
+        place.map_or_else(PathBuf::new, Path::to_owned)
+    }
+
     /// The home directory of whom the step runs as.
     pub(crate) fn home<'a>(&'a self, settings: &'a ActionSettings) -> &'a Path {
         match &self.account {

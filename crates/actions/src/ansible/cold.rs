@@ -1,21 +1,26 @@
-//! A playbook in an `ansible-playbook` of its own: nothing is kept between
-//! runs. A warm runner would stand beside this file and offer the same.
+//! What an `ansible-playbook` is started with: its own files, its command line,
+//! its environment. A run that a fork server starts is given exactly the same.
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{self, Path, PathBuf},
+    sync::Arc,
 };
 
-use model::action::{PlaybookCall, StepContext};
+use model::{
+    account::Account,
+    action::{PlaybookCall, StepContext},
+};
 
 use super::{
     arguments::{self, Private},
     config,
     secrets::Secrets,
 };
-use crate::{place, process::Program, settings::ActionSettings, step::StepFiles};
+use crate::{place, process::Program, run_dir::RunDir, settings::ActionSettings, step::StepFiles};
 
-const CALLBACK: &str = include_str!("lariat_result.py");
+const CALLBACK: &str = include_str!("../../../../ansible/callback/lariat_result.py");
 
 /// A socket's path has at most 107 bytes. Ansible adds a name of 11, and ssh
 /// one of 17 while it makes the socket.
@@ -43,25 +48,54 @@ pub(super) fn find(settings: &ActionSettings) -> Result<PathBuf, String> {
     })
 }
 
-/// Everything that `ansible-playbook` is started with.
+/// Everything that a playbook is started with, however it is started.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    /// The `ansible-playbook`.
+    pub(super) program: PathBuf,
+    pub(super) argv: Vec<String>,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) directory: PathBuf,
+    /// The directory of the run's own files.
+    pub(super) private: PathBuf,
+    pub(super) account: Option<Arc<Account>>,
+}
+
+impl Recipe {
+    /// For one start.
+    pub(super) fn program(&self, files: &StepFiles) -> Result<Program, String> {
+        Ok(Program {
+            program: self.program.clone(),
+            argv: self.argv.clone(),
+            environment: self.environment.clone(),
+            directory: self.directory.clone(),
+            stdin: PathBuf::from("/dev/null"),
+            result: Some(files.result_descriptor()?),
+            tasks: None,
+            private: files.dir.private(),
+            detach: false,
+        })
+    }
+}
+
+/// Writes the files of a run and says what it is started with.
 pub(super) fn prepare(
     (call, secrets): (&PlaybookCall, Secrets),
     context: &StepContext,
     files: &StepFiles,
     settings: &ActionSettings,
-) -> Result<Program, String> {
+) -> Result<Recipe, String> {
     let program = find(settings)?;
     let project = fs_err::canonicalize(&context.project).map_err(|error| error.to_string())?;
     arguments::check_places(call, &project)?;
 
     let own = |error: std::io::Error| format!("the step's private files: {error}");
     let private = Private::write(call, context, secrets, &files.dir).map_err(own)?;
-    let plugins = files.dir.directory("callback").map_err(own)?;
-    files
-        .dir
-        .file("callback/lariat_result.py", CALLBACK.as_bytes())
-        .map_err(own)?;
-    let temp = files.dir.directory("tmp").map_err(own)?;
+    let Furniture {
+        plugins,
+        temp,
+        sockets,
+    } = furnish(&files.dir).map_err(own)?;
 
     let mut environment = files.environment(settings);
     arguments::add_settings(&mut environment, call, &project, files.home(settings));
@@ -70,7 +104,6 @@ pub(super) fn prepare(
     environment.insert("ANSIBLE_LOCAL_TEMP".to_owned(), temp.display().to_string());
     // Connections that stay open are this step's alone: what is left of them
     // dies with it, and another step must not have been using them.
-    let sockets = files.dir.directory("ssh").map_err(own)?;
     if sockets.as_os_str().len() <= LONGEST_CONTROL_DIR {
         environment.insert(
             "ANSIBLE_SSH_CONTROL_PATH_DIR".to_owned(),
@@ -78,17 +111,39 @@ pub(super) fn prepare(
         );
     }
     files.identify(&mut environment, context);
-    Ok(Program {
+    Ok(Recipe {
         argv: arguments::of(call, &program, &private),
         program,
         environment,
         directory: project,
-        stdin: PathBuf::from("/dev/null"),
-        result: Some(files.result_descriptor()?),
-        tasks: None,
-        private: files.dir.private(),
-        detach: false,
+        private: files.place(),
+        account: context.account.clone(),
     })
+}
+
+/// What the environment of every run names.
+struct Furniture {
+    plugins: PathBuf,
+    temp: PathBuf,
+    sockets: PathBuf,
+}
+
+/// Makes in a private directory what every run has there.
+fn furnish(dir: &RunDir) -> io::Result<Furniture> {
+    let plugins = dir.directory("callback")?;
+    dir.file("callback/lariat_result.py", CALLBACK.as_bytes())?;
+    Ok(Furniture {
+        plugins,
+        temp: dir.directory("tmp")?,
+        sockets: dir.directory("ssh")?,
+    })
+}
+
+/// The same for a process that runs no step: a fork server.
+pub(super) fn furnish_bare(files: &StepFiles) -> Result<(), String> {
+    let made = furnish(&files.dir);
+    made.map(drop)
+        .map_err(|error| format!("the private files of a fork server: {error}"))
 }
 
 /// What belongs to an installation of Ansible stands beside its program.

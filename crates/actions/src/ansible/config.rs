@@ -51,15 +51,33 @@ pub(super) fn collections_path(
     format!("{ours}:{configured}")
 }
 
+/// Where Ansible looks for its configuration, in this order.
+pub(super) fn candidates(project: &Path, home: &Path) -> [PathBuf; 3] {
+    [
+        project.join("ansible.cfg"),
+        home.join(".ansible.cfg"),
+        PathBuf::from("/etc/ansible/ansible.cfg"),
+    ]
+}
+
+/// Where Ansible looks for collections, those beside the playbooks included.
+pub(super) fn collections(project: &Path, home: &Path, given: Option<&str>) -> Vec<PathBuf> {
+    let path = collections_path(project, home, given, "");
+    let beside = ["collections", "playbooks/collections"].map(|name| project.join(name));
+    path.split(':')
+        .filter_map(|entry| match entry.strip_prefix('~') {
+            Some(rest) => Some(home.join(rest.trim_start_matches('/'))),
+            None => entry.starts_with('/').then(|| PathBuf::from(entry)),
+        })
+        .chain(beside)
+        .collect()
+}
+
 /// From the first configuration file that Ansible finds, and there from the
 /// first of these keys.
 fn configured(project: &Path, home: &Path, keys: &[&str]) -> Option<String> {
-    let file = of_project(project)
+    let file = candidates(project, home)
         .into_iter()
-        .chain([
-            home.join(".ansible.cfg"),
-            PathBuf::from("/etc/ansible/ansible.cfg"),
-        ])
         .find(|path| path.is_file())?;
     let text = fs_err::read_to_string(&file).ok()?;
     let value = keys

@@ -12,4 +12,5 @@ mod playbook;
 mod playbook_options;
 mod stage;
 mod supervise_account;
+mod warm;
 mod worker;

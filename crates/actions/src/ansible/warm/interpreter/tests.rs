@@ -50,7 +50,10 @@ fn the_first_line_names_the_interpreter() {
     place.check(&format!("#!@/python3{BODY}"), "@/python3 ");
     place.check(&format!("#! @/python3.11 -sP{BODY}"), "@/python3.11 -sP");
     place.check(&format!("#!/usr/bin/env python3{BODY}"), "@/python3 ");
-    place.check(&format!("#!/usr/bin/env -S python3 -I{BODY}"), "@/python3 -I");
+    place.check(
+        &format!("#!/usr/bin/env -S python3 -I{BODY}"),
+        "@/python3 -I",
+    );
 }
 
 #[test]
@@ -95,7 +98,10 @@ fn what_is_no_such_script_runs_as_it_is() {
 fn a_link_is_followed() {
     let place = Place::new();
     let at = place.0.path().to_str().unwrap();
-    place.write("venv/ansible-playbook", format!("#!{at}/python3{BODY}").as_bytes());
+    place.write(
+        "venv/ansible-playbook",
+        format!("#!{at}/python3{BODY}").as_bytes(),
+    );
     symlink("venv/ansible-playbook", place.path("ansible-playbook")).unwrap();
     let found = of(&place.path("ansible-playbook"), "/").unwrap();
     assert_eq!(place.path("python3"), found.program);
