@@ -50,7 +50,7 @@ impl CommandAction {
         let search = environment
             .get("PATH")
             .map_or(self.settings.path.as_str(), String::as_str);
-        let program = find(&context.project, search, name)?;
+        let program = find_program(&context.project, search, name)?;
         files.identify(&mut environment, context);
         Ok(Program {
             program,
@@ -78,9 +78,9 @@ fn directory(project: &Path, chdir: Option<&str>) -> Result<PathBuf, String> {
     }
 }
 
-/// A name without `/` is looked up on the path, anything else in the project,
-/// unless it is absolute.
-fn find(project: &Path, search: &str, name: &str) -> Result<PathBuf, String> {
+/// The program of a command: a name without `/` is looked up on the path,
+/// anything else in the project, unless it is absolute. Or why it cannot run.
+pub fn find_program(project: &Path, search: &str, name: &str) -> Result<PathBuf, String> {
     if name.is_empty() || name.contains('\0') {
         return Err("the name of the program is empty or contains a NUL character".to_owned());
     }

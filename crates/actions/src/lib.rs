@@ -18,7 +18,7 @@ mod step;
 
 pub use crate::{
     ansible::PlaybookAction,
-    command::CommandAction,
+    command::{CommandAction, find_program},
     http::HttpAction,
     process::guard,
     publish::PublishAction,

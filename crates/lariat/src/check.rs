@@ -9,8 +9,9 @@ use model::{
     diagnostic::{Diagnostic, Level},
     event::Event,
     job::OnLost,
+    ports::ProjectText,
 };
-use rules::{Rule, RuleSet, Surroundings};
+use rules::{Code, Rule, RuleSet, Surroundings};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,6 +31,10 @@ use crate::{
 
 mod connect;
 mod feeds;
+mod machine;
+
+/// What the files of `listen_tls` have to be.
+pub(crate) const TLS_HINT: &str = "`cert` is a chain in PEM that begins with the certificate of this service, `key` its private key";
 
 /// A project that was read, with everything that was found.
 pub(crate) struct Checked {
@@ -110,15 +115,21 @@ pub(crate) async fn run(
     let root = locate(&command.project)?;
     let accounts = environment.accounts(&command.accounts);
     let mut checked = project(&root, Some(accounts));
-    if let Some(rules) = &checked.rules {
-        let doubts = rules::lint(rules.text(), &feeds::feeds(&checked.config));
-        checked.findings.extend(doubts);
+    if let Some(text) = text(&root, &checked) {
+        let mut doubts = rules::lint(&text, &feeds::feeds(&checked.config));
+        if text.files.is_empty() {
+            doubts.push(no_rules(&root));
+        }
+        doubts.extend(machine::doubts((&root, &text), &checked.config, environment).await);
         if let Some(service) = service {
             let events = newest(service).await?;
-            checked
-                .findings
-                .extend(rules::unseen(rules.text(), &events));
+            doubts.extend(rules::unseen(&text, &events));
         }
+        // What the reader says of a file, everyone who reads it says again.
+        doubts.retain(|doubt| !checked.findings.contains(doubt));
+        checked.findings.extend(doubts);
+    }
+    if let Some(rules) = &checked.rules {
         let missing = missing(&root, &checked.config, (environment, rules)).await?;
         checked.findings.extend(missing);
     }
@@ -145,8 +156,41 @@ pub(crate) async fn run(
         connect::print(&trials, console)?;
     }
     match checked.rules {
-        Some(_) => connect::verdict(&trials),
-        None => Err(Failure::Told(Exit::Configuration)),
+        Some(_) if !has_errors(&checked) => connect::verdict(&trials),
+        Some(_) | None => Err(Failure::Told(Exit::Configuration)),
+    }
+}
+
+fn has_errors(checked: &Checked) -> bool {
+    let mut findings = checked.findings.iter();
+    findings.any(|finding| finding.level == Level::Error)
+}
+
+/// The rules' text, as far as it can be read, also when there are errors in it.
+fn text(root: &Path, checked: &Checked) -> Option<Arc<ProjectText>> {
+    match &checked.rules {
+        Some(rules) => Some(Arc::clone(rules.text())),
+        None => {
+            let store = checked.config.store.path(root);
+            let project = DirectoryProject::new(root.to_owned(), store);
+            project.text().map(Arc::new)
+        }
+    }
+}
+
+fn no_rules(root: &Path) -> Diagnostic {
+    let place = root.join("rules");
+    Diagnostic {
+        file: "rules".to_owned(),
+        hint: Some("rules stand in files of their own, `rules/NAME.yml`".to_owned()),
+        ..Diagnostic::without_place(
+            Level::Warning,
+            Code::NoRules.as_str(),
+            format!(
+                "there is no rule file in `{}`: nothing will ever run",
+                place.display()
+            ),
+        )
     }
 }
 
@@ -251,12 +295,8 @@ fn print_json(checked: &Checked, trials: &[Trial], console: &mut Console) -> Res
             })
         })
         .collect();
-    let has_errors = checked
-        .findings
-        .iter()
-        .any(|finding| finding.level == Level::Error);
     console.json(&json!({
-        "ok": !has_errors,
+        "ok": !has_errors(checked),
         "revision": checked.rules.as_ref().map(RuleSet::revision),
         "rules": rules,
         "links": connect::to_json(trials),

@@ -102,6 +102,11 @@ impl DirectoryProject {
         Err(findings)
     }
 
+    /// The text as far as it can be read.
+    pub(crate) fn text(&self) -> Option<ProjectText> {
+        self.read_now().0
+    }
+
     /// The text as far as it can be read, and what cannot be. No text when it
     /// is not known which files there are: many would seem to be missing.
     fn read_now(&self) -> (Option<ProjectText>, Vec<Diagnostic>) {

@@ -20,6 +20,7 @@ use model::{
     id::{Principal, WorkerId},
     ports::StoreError,
 };
+use store::OpenError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -232,7 +233,7 @@ async fn start(
     let parts = plan
         .assemble()
         .await
-        .map_err(|error| Failure::unexpected(error).context("cannot open the store"))?;
+        .map_err(cannot_have_store)?;
     let listener = bound.map_err(|error| cannot_listen(config.listen, error))?;
     let has_tokens = parts.tokens.all().await;
     let has_tokens = !has_tokens.map_err(cannot_use)?.is_empty();
@@ -269,14 +270,38 @@ pub(crate) fn cannot_open(problems: Vec<LinkError>) -> Failure {
         .hint("what a project needs is read when it is served: put it in place, and start again")
 }
 
+/// A directory that is not there was mistyped, or is yet to be made.
+fn cannot_have_store(error: OpenError) -> Failure {
+    let exit = match &error {
+        OpenError::NoDirectory { .. } => Exit::Configuration,
+        OpenError::Owned { .. }
+        | OpenError::ReadOnly { .. }
+        | OpenError::Full { .. }
+        | OpenError::NotADatabase { .. }
+        | OpenError::Foreign { .. }
+        | OpenError::LaterSchema { .. }
+        | OpenError::Corrupt { .. }
+        | OpenError::Failed { .. } => Exit::Unexpected,
+    };
+    Failure::new(exit, error).context("cannot open the store")
+}
+
 fn cannot_use(error: StoreError) -> Failure {
     Failure::unexpected(error).context("the store cannot be used")
 }
 
+/// A file that cannot be read may be there in a moment, as any secret's.
 fn cannot_encrypt(error: TlsError) -> Failure {
-    Failure::new(Exit::Configuration, error)
+    let exit = match &error {
+        TlsError::Unreadable { .. } => Exit::Unreachable,
+        TlsError::NotPem { .. }
+        | TlsError::NoCertificate { .. }
+        | TlsError::OpenKey { .. }
+        | TlsError::Unusable { .. } => Exit::Configuration,
+    };
+    Failure::new(exit, error)
         .context("`listen_tls` cannot be used")
-        .hint("`cert` is a chain in PEM that begins with the certificate of this service, `key` its private key")
+        .hint(check::TLS_HINT)
 }
 
 /// What other machines can reach is never open.

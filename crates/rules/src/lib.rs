@@ -22,7 +22,7 @@ pub mod template;
 pub mod yaml;
 
 pub use code::Code;
-pub use lint::{Feeds, lint, unseen};
+pub use lint::{Doubt, Feeds, Need, lint, needs, unseen};
 pub use listing::Surroundings;
 pub use rule::{Mode, Rule, StepSummary};
 pub use ruleset::{Checked, RuleSet, check, compile};

@@ -19,6 +19,10 @@ use crate::{
     yaml::{Data, Entry, Node, Reader},
 };
 
+mod needs;
+
+pub use needs::{Doubt, Need, needs};
+
 /// Where events come from, apart from HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Feeds {

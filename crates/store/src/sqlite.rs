@@ -37,10 +37,10 @@ mod writer;
 
 use std::{
     fmt,
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{File, OpenOptions},
     future::Future,
     io::{self, Read},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -244,7 +244,6 @@ impl SqliteStore {
         options: SqliteOptions,
         max_pages: Option<u32>,
     ) -> Result<Self, OpenError> {
-        make_directory(path)?;
         let database = make_file(path)?;
         // A link to a store is that store, with all that stands beside it.
         let real = fs_err::canonicalize(path).map_err(|source| OpenError::of_file(path, source))?;
@@ -361,20 +360,6 @@ impl SqliteStore {
     fn is_closed(&self) -> bool {
         self.inner.writer.is_closed()
     }
-}
-
-/// Makes the directory of the store when only that one is missing.
-fn make_directory(path: &Path) -> Result<(), OpenError> {
-    let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty()) else {
-        return Ok(());
-    };
-    if parent.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new()
-        .mode(0o700)
-        .create(parent)
-        .map_err(|source| OpenError::of_file(parent, source))
 }
 
 /// Makes the file, for its owner only; SQLite gives those beside it the same

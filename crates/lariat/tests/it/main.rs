@@ -22,6 +22,7 @@ mod import;
 mod interop;
 mod life;
 mod logs;
+mod machine;
 mod openapi;
 mod payload;
 mod publish;

@@ -4,7 +4,8 @@ use model::ports::ProjectText;
 
 use serde_json::json;
 
-use super::{Feeds, lint, unseen};
+use super::{Doubt, Feeds, Need, lint, needs, unseen};
+use crate::code::Code;
 
 #[track_caller]
 fn check(files: &[(&str, &str)], feeds: &[&str], expected: &[&str]) {
@@ -181,4 +182,50 @@ fn a_field_that_no_event_has_is_told_with_a_similar_one() {
     let proof = event("org.example.b", json!({"stauts": 1, "build": {"sate": 2}}));
     assert_eq!(Vec::<String>::new(), told(&[seen, other, proof]));
     assert_eq!(Vec::<String>::new(), told(&[]));
+}
+
+#[test]
+fn what_steps_need_is_found_where_they_name_it() {
+    let rules = r#"
+rules:
+- name: tell
+  on: a
+  run:
+    - command: [bin/fetch, "{{ msg.x }}"]
+    - command: [curl, x]
+      env: {PATH: /opt/bin}
+    - command: [git, status]
+    - http:
+        url: {file: /etc/lariat/hook}
+        headers: {Accept: a/b, Authorization: {prefix: "Bearer ", file: /etc/lariat/token}}
+    - http: {url: "https://example.org/"}
+"#;
+    let text = ProjectText {
+        files: BTreeMap::from([("rules/a.yml".to_owned(), rules.to_owned())]),
+        listing: Vec::new(),
+        commit: None,
+    };
+    let told: Vec<String> = needs(&text, &|need| {
+        Some(Doubt {
+            code: Code::MissingFile,
+            message: match need {
+                Need::Secret(path) => format!("secret {path}"),
+                Need::Program(name) => format!("program {name}"),
+            },
+            hint: None,
+        })
+    })
+    .into_iter()
+    .map(|found| format!("{}:{} {}", found.line, found.column, found.message))
+    .collect();
+    assert_eq!(
+        vec![
+            "6:17 program bin/fetch",
+            "9:17 program git",
+            "11:21 secret /etc/lariat/hook",
+            "12:73 secret /etc/lariat/token",
+        ],
+        told
+    );
+    assert!(needs(&text, &|_| None).is_empty());
 }

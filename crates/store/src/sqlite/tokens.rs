@@ -1,5 +1,7 @@
 //! Tokens: a row for each, its hash beside what people may see of it.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use model::{
     audit::{AuditAction, AuditDraft},
@@ -11,7 +13,10 @@ use model::{
     },
     token::{Role, SecretHash, Token},
 };
-use sqlx::{AssertSqlSafe, Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
 
 use super::{
     SqliteStore, audit,
@@ -22,6 +27,28 @@ use super::{
 
 const COLUMNS: &str = "SELECT id, name, role, hash, created, created_by, expires, last_used,
      revoked, revoked_by FROM tokens";
+
+impl SqliteStore {
+    /// Whether the store at `path` has tokens, as far as can be seen without
+    /// being its owner. Nothing is written, and no file is made.
+    pub async fn has_tokens(path: &Path) -> Option<bool> {
+        let mut wal = path.as_os_str().to_owned();
+        wal.push("-wal");
+        let is_quiet = fs_err::metadata(wal).map_or(true, |found| found.len() == 0);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .immutable(is_quiet)
+            .disable_statement_logging();
+        let mut conn = options.connect().await.ok()?;
+        let count: Option<i64> = sqlx::query_scalar("SELECT count(*) FROM tokens")
+            .fetch_one(&mut conn)
+            .await
+            .ok();
+        conn.close().await.ok();
+        Some(count? > 0)
+    }
+}
 
 #[async_trait]
 impl Tokens for SqliteStore {

@@ -118,7 +118,7 @@ async fn check_refused(content: Option<&[u8]>, expect: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = match content {
         Some(_) => dir.path().join("store.db"),
-        None => dir.path().join("not").join("there").join("store.db"),
+        None => dir.path().join("mistyped").join("store.db"),
     };
     if let Some(content) = content {
         fs::write(&path, content).unwrap();
@@ -129,6 +129,8 @@ async fn check_refused(content: Option<&[u8]>, expect: &str) {
     assert!(text.contains(expect), "{text}");
     if let Some(content) = content {
         assert_eq!(fs::read(&path).unwrap(), content, "it was left as it was");
+    } else {
+        assert!(!path.parent().unwrap().exists(), "no directory was made");
     }
 }
 

@@ -1,0 +1,156 @@
+//! Whether this machine has what the service and its steps need beside the
+//! project: files with secrets, programs, the listener's certificate, a place
+//! for the store, and a token where other machines can reach it.
+//!
+//! What would end `lariat serve` as a wrong configuration is an error here.
+//! What may be handed over later, or is on another machine, is a warning.
+
+use std::{os::unix::fs::PermissionsExt, path::Path};
+
+use api::TlsError;
+use model::{
+    diagnostic::{Diagnostic, Level},
+    ports::ProjectText,
+};
+use rules::{Code, Doubt, Need};
+use store::SqliteStore;
+
+use crate::{
+    config::{self, Config, Environment},
+    failure::cannot_find,
+};
+
+/// Bytes of a secret.
+const LARGEST_SECRET: u64 = 64 * 1024;
+/// Everybody may read it.
+const OTHERS_READ: u32 = 0o004;
+
+/// All of it; `root` is the project, canonical.
+pub(super) async fn doubts(
+    (root, text): (&Path, &ProjectText),
+    config: &Config,
+    environment: &Environment,
+) -> Vec<Diagnostic> {
+    let path = environment.path.as_deref();
+    let mut findings = rules::needs(text, &|need| match need {
+        Need::Secret(file) => secret(Path::new(file)),
+        Need::Program(name) => program((root, path), name),
+    });
+    findings.extend(certificate(root, config));
+    let store = config.store.path(root);
+    match store.parent().filter(|directory| !directory.is_dir()) {
+        Some(directory) => findings.push(of_config(
+            Level::Error,
+            Code::MissingFile,
+            format!(
+                "there is no directory `{}` for the store",
+                directory.display()
+            ),
+            Some("create it, or write another `store`".to_owned()),
+        )),
+        None => findings.extend(openness(&store, config).await),
+    }
+    findings
+}
+
+fn secret(path: &Path) -> Option<Doubt> {
+    let shown = path.display();
+    let missing = |message: String| {
+        Some(Doubt {
+            code: Code::MissingFile,
+            message,
+            hint: Some("the step needs it when it runs".to_owned()),
+        })
+    };
+    let found = match fs_err::File::open(path).and_then(|file| file.metadata()) {
+        Ok(found) => found,
+        Err(error) => return missing(cannot_find(path, &error).to_string()),
+    };
+    if !found.is_file() || found.len() > LARGEST_SECRET {
+        return missing(format!("`{shown}` is not a file of at most 64 KiB"));
+    }
+    if found.len() == 0 {
+        return missing(format!("the secret in `{shown}` is empty"));
+    }
+    let is_open = found.permissions().mode() & OTHERS_READ != 0;
+    is_open.then(|| Doubt {
+        code: Code::ExposedSecret,
+        message: format!("every user of this machine can read `{shown}`"),
+        hint: Some(format!("`chmod o-r {shown}`")),
+    })
+}
+
+fn program((root, path): (&Path, Option<&str>), name: &str) -> Option<Doubt> {
+    let search = path.unwrap_or(actions::DEFAULT_PATH);
+    let why = actions::find_program(root, search, name).err()?;
+    Some(Doubt {
+        code: Code::MissingFile,
+        message: format!("this command cannot run here: {why}"),
+        hint: None,
+    })
+}
+
+fn certificate(root: &Path, config: &Config) -> Option<Diagnostic> {
+    let error = config.listen_tls.as_ref()?.open(root).err()?;
+    let level = match &error {
+        // Said already, where the file is named.
+        TlsError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            return None;
+        }
+        TlsError::Unreadable { .. } => Level::Warning,
+        TlsError::NotPem { .. }
+        | TlsError::NoCertificate { .. }
+        | TlsError::OpenKey { .. }
+        | TlsError::Unusable { .. } => Level::Error,
+    };
+    let hint = match &error {
+        TlsError::Unreadable { .. } => Some("`lariat serve` needs it when it starts".to_owned()),
+        // It says what to do.
+        TlsError::OpenKey { .. } => None,
+        TlsError::NotPem { .. } | TlsError::NoCertificate { .. } | TlsError::Unusable { .. } => {
+            Some(super::TLS_HINT.to_owned())
+        }
+    };
+    let message = format!(
+        "`listen_tls` cannot be used: {:#}",
+        anyhow::Error::from(error)
+    );
+    Some(of_config(level, Code::BadValue, message, hint))
+}
+
+/// Other machines can reach what does not listen on a loopback address, and
+/// without a token everybody could do everything.
+async fn openness(store: &Path, config: &Config) -> Option<Diagnostic> {
+    let address = config.listen;
+    if api::is_loopback(&address) {
+        return None;
+    }
+    let why = if !store.exists() {
+        "there is no store yet, so there is no token"
+    } else if SqliteStore::has_tokens(store).await? {
+        return None;
+    } else {
+        "its store has no token"
+    };
+    Some(of_config(
+        Level::Warning,
+        Code::OpenToAll,
+        format!(
+            "other machines can reach `{address}`, and {why}: `lariat serve` will not start so"
+        ),
+        Some(
+            "`lariat token create --role admin --name NAME` makes the first one; \
+             or listen on a loopback address, such as `127.0.0.1:8470`"
+                .to_owned(),
+        ),
+    ))
+}
+
+/// About `lariat.yml`, and no place in it.
+fn of_config(level: Level, code: Code, message: String, hint: Option<String>) -> Diagnostic {
+    Diagnostic {
+        file: config::FILE.to_owned(),
+        hint,
+        ..Diagnostic::without_place(level, code.as_str(), message)
+    }
+}
