@@ -20,7 +20,7 @@ use crate::{
     lifecycle,
     shared::Shared,
     tasks::{self, Policy, Task},
-    telemetry::{ReloadRefused, RulesLoaded, StoreFailed},
+    telemetry::{ReloadRefused, RulesLoaded, StepsMiss, StoreFailed},
 };
 
 /// What may be put in force: rules without an error, and the grants that they
@@ -79,7 +79,11 @@ pub(crate) async fn keep(parts: &EngineParts, checked: &Checked) -> Result<(), S
     RulesLoaded {
         revision: rules.revision(),
         rules: rules.len(),
-        warnings: checked.warnings.len(),
+        warnings: checked
+            .warnings
+            .iter()
+            .filter(|finding| finding.level == Level::Warning)
+            .count(),
     }
     .emit();
     Ok(())
@@ -176,6 +180,11 @@ pub(crate) fn preflight(shared: &Arc<Shared>) {
                 notices.extend(action.preflight().await);
             }
         }
-        own.notices.store(Arc::new(notices));
+        let old = own.notices.swap(Arc::new(notices));
+        for notice in own.notices.load().iter() {
+            if !old.contains(notice) {
+                StepsMiss { notice }.emit();
+            }
+        }
     });
 }

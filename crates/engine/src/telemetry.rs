@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use model::{
+    diagnostic::Diagnostic,
     event::Event,
     id::{EventId, JobId, LeaseId, Revision, RuleName},
     job::{NextState, Outcome, StepKind},
@@ -390,6 +391,18 @@ impl RulesLoaded<'_> {
             warnings,
         } = self;
         info!(%revision, rules, warnings, "rules in force: {rules}");
+    }
+}
+
+/// Steps of the rules in force need something that is not on this machine.
+pub(crate) struct StepsMiss<'a> {
+    pub(crate) notice: &'a Diagnostic,
+}
+
+impl StepsMiss<'_> {
+    pub(crate) fn emit(&self) {
+        let Diagnostic { code, message, .. } = self.notice;
+        warn!(code, "{message}");
     }
 }
 

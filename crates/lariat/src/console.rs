@@ -7,11 +7,13 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use model::diagnostic::Diagnostic;
 use serde_json::Value;
 
 use crate::{
     console::{neutral::Utf8Pieces, progress::Progress},
     failure::Failure,
+    logging,
 };
 
 pub(crate) use self::{
@@ -68,6 +70,8 @@ pub(crate) struct Console {
     width: Option<usize>,
     pieces: Utf8Pieces,
     progress: Progress,
+    /// Talk is entries of the log.
+    is_logged: bool,
 }
 
 impl Console {
@@ -90,7 +94,18 @@ impl Console {
             width,
             pieces: Utf8Pieces::default(),
             progress: Progress::new(err_is_terminal && !looks.is_dumb),
+            is_logged: false,
         }
+    }
+
+    /// From now on what is said is an entry of the log: a program reads
+    /// standard error, and every line of it has the log's form.
+    pub(crate) fn talk_in_the_log(&mut self) {
+        self.is_logged = true;
+    }
+
+    pub(crate) fn talks_in_the_log(&self) -> bool {
+        self.is_logged
     }
 
     /// Shows on a terminal that `what` is waited for, until
@@ -208,6 +223,10 @@ impl Console {
 
     /// A line of talk.
     pub(crate) fn say(&mut self, text: &str) {
+        if self.is_logged {
+            tracing::info!("{text}");
+            return;
+        }
         self.talk(&neutral::block(text));
     }
 
@@ -219,6 +238,17 @@ impl Console {
     pub(crate) fn hint(&mut self, text: &str) {
         let label = paint(Style::Cyan, "hint:", self.err_colour);
         self.talk(&format!("\n{label} {}", neutral::block(text)));
+    }
+
+    /// What was found, each with its line.
+    pub(crate) fn findings(&mut self, findings: &[Diagnostic]) {
+        if self.is_logged {
+            for finding in findings {
+                logging::finding(finding);
+            }
+        } else if !findings.is_empty() {
+            self.rendered(&rules::render::diagnostics(findings, self.err_colour));
+        }
     }
 
     /// Diagnostics, which their renderer has already made safe and coloured.

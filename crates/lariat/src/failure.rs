@@ -112,6 +112,18 @@ impl Failure {
     /// Prints it, if there is anything to print.
     pub(crate) fn print(&self, console: &mut Console) {
         let Self::Report(report) = self else { return };
+        if console.talks_in_the_log() {
+            let Report {
+                exit,
+                error,
+                details,
+                hint,
+            } = report.as_ref();
+            let details = details.iter().map(|detail| format!("; {detail}"));
+            let (code, details) = (exit.code(), details.collect::<String>());
+            tracing::error!(exit = code, hint = hint.as_deref(), "{error:#}{details}");
+            return;
+        }
         let mut causes = report.error.chain().map(ToString::to_string);
         console.error(&causes.next().unwrap_or_default());
         let mut last = String::new();

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 
+use model::diagnostic::{Diagnostic, Level};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 use crate::{
@@ -36,6 +37,27 @@ pub(crate) fn start(log: &Log, environment: &Environment) -> Result<(), Failure>
         tracing::error!("{panic}");
     }));
     Ok(())
+}
+
+/// A finding as an entry: what a person is shown, in fields.
+pub(crate) fn finding(finding: &Diagnostic) {
+    let Diagnostic {
+        level,
+        code,
+        message,
+        file,
+        line,
+        column,
+        width: _,
+        source: _,
+        hint,
+    } = finding;
+    let (code, file, hint) = (code.as_str(), file.as_str(), hint.as_deref());
+    match level {
+        Level::Error => tracing::error!(code, file, line, column, hint, "{message}"),
+        Level::Warning => tracing::warn!(code, file, line, column, hint, "{message}"),
+        Level::Note => tracing::info!(code, file, line, column, hint, "{message}"),
+    }
 }
 
 /// The AMQP client prints the bodies of messages that come back, and each

@@ -15,7 +15,6 @@ use model::{
     account::Grants,
     audit::{AuditAction, AuditDraft},
     clock::Clock,
-    diagnostic::Diagnostic,
     fault::{Faults, NoFaults},
     id::{Principal, WorkerId},
     ports::StoreError,
@@ -28,7 +27,7 @@ use crate::{
     args::Serve,
     check,
     clock::SystemClock,
-    config::{Config, Environment, StoreUrl, accounts, open::LinkError, secret::Vault},
+    config::{Config, Environment, LogFormat, StoreUrl, accounts, open::LinkError, secret::Vault},
     console::Console,
     exit::Exit,
     failure::Failure,
@@ -61,7 +60,6 @@ pub(crate) async fn run(
         .map_err(|error| Failure::unexpected(error).context("cannot watch for signals"))?;
     let root = check::locate(&command.project)?;
     let sound = checked((command, environment), &root, console)?;
-    logging::start(&sound.config.log, environment)?;
     let started = {
         let start = Box::pin(start(command, environment, (&root, sound)));
         tokio::select! {
@@ -109,9 +107,12 @@ fn checked(
 ) -> Result<Sound, Failure> {
     let accounts = environment.accounts(&command.accounts);
     let checked = check::project(root, Some(accounts.clone()));
-    if !checked.findings.is_empty() {
-        print(&checked.findings, console);
+    logging::start(&checked.config.log, environment)?;
+    match checked.config.log.format {
+        LogFormat::Text => {}
+        LogFormat::Json => console.talk_in_the_log(),
     }
+    console.findings(&checked.findings);
     let Some(rules) = checked.rules else {
         return Err(Failure::Told(Exit::Configuration));
     };
@@ -170,11 +171,6 @@ fn serving(engine: &Engine) -> String {
     )
 }
 
-fn print(findings: &[Diagnostic], console: &mut Console) {
-    let text = rules::render::diagnostics(findings, console.colours_talk());
-    console.rendered(&text);
-}
-
 struct Started {
     listener: TcpListener,
     tls: Option<Tls>,
@@ -230,10 +226,7 @@ async fn start(
         clock: Arc::clone(&clock),
         faults,
     };
-    let parts = plan
-        .assemble()
-        .await
-        .map_err(cannot_have_store)?;
+    let parts = plan.assemble().await.map_err(cannot_have_store)?;
     let listener = bound.map_err(|error| cannot_listen(config.listen, error))?;
     let has_tokens = parts.tokens.all().await;
     let has_tokens = !has_tokens.map_err(cannot_use)?.is_empty();
@@ -499,9 +492,7 @@ async fn reload(engine: &Engine, console: &mut Console) {
     match engine.reload().await {
         Ok(reloaded) => {
             let (rules, revision) = (reloaded.rules, &reloaded.revision);
-            if !reloaded.warnings.is_empty() {
-                print(&reloaded.warnings, console);
-            }
+            console.findings(&reloaded.warnings);
             tracing::info!(rules, revision = %revision, changed = reloaded.changed, "rules reloaded");
             let draft = AuditDraft {
                 by: Principal("signal".to_owned()),
@@ -513,13 +504,8 @@ async fn reload(engine: &Engine, console: &mut Console) {
                 tracing::warn!("a reload of the rules is not in the audit: {error}");
             }
         }
-        Err(ReloadError::Diagnostics(findings)) => {
-            print(&findings, console);
-            tracing::error!(
-                problems = findings.len(),
-                "rules not reloaded, those of before are still in force"
-            );
-        }
+        // The engine has said that those of before are still in force.
+        Err(ReloadError::Diagnostics(findings)) => console.findings(&findings),
         Err(ReloadError::Store(error)) => {
             let error = anyhow::Error::from(error);
             tracing::error!("rules not reloaded, those of before are still in force: {error:#}");

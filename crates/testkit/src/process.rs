@@ -62,17 +62,21 @@ impl Program {
         self.stderr.lock().unwrap().clone()
     }
 
-    /// The URL that it serves, from its line `listening on http://…`.
+    /// The URL that it serves, from its line `listening on http://…` or the
+    /// entry of a log that says so.
     pub async fn wait_listening(&mut self, deadline: Duration) -> String {
         let start = Instant::now();
         let mut tick = tokio::time::interval(Duration::from_millis(5));
         loop {
             tick.tick().await;
             let said = self.stderr();
-            let url = said
-                .lines()
-                .find_map(|line| line.trim().strip_prefix(LISTENING));
-            if let Some(url) = url {
+            // The last line may still be being written.
+            let complete = said.rsplit_once('\n').map_or("", |(lines, _)| lines);
+            let rest = complete.lines().find_map(|line| {
+                let (before, rest) = line.split_once(LISTENING)?;
+                (before.trim().is_empty() || before.ends_with('"')).then_some(rest)
+            });
+            if let Some(url) = rest.and_then(|rest| rest.split('"').next()) {
                 return url.to_owned();
             }
             if let Some(status) = self.child.try_wait().unwrap() {

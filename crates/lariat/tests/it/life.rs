@@ -187,7 +187,7 @@ async fn a_hangup_reloads_the_rules_or_keeps_the_old_ones() {
     service.program.signal(Signal::SIGHUP);
     wait_until("the bad rule is reported", PATIENCE, async || {
         let said = service.program.stderr();
-        said.contains("rules/more.yml:1:") && said.contains("still in force")
+        said.contains("rules/more.yml:1:") && said.contains("stay in force")
     })
     .await;
     assert_eq!(2, service.json(&["status"]).await["rules"]);
