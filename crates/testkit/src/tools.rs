@@ -175,6 +175,12 @@ pub fn skip(reason: &str) {
     say(&format!("skipped: {reason}"));
 }
 
+/// As [`skip`], and a panic in CI, where nothing may be missing.
+pub fn lacking(what: &str) {
+    assert!(!is_ci(), "{what}");
+    skip(what);
+}
+
 /// Says something to whoever reads a test's result.
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");

@@ -74,6 +74,7 @@ pub(crate) async fn run_with_input<S: AsRef<OsStr>>(
         .env_remove("LARIAT_URL")
         .env_remove("LARIAT_TOKEN")
         .env_remove("LARIAT_CA")
+        .env_remove("LARIAT_ACCOUNTS")
         .envs(env.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -8,6 +8,7 @@
     reason = "tests start programs and say what is wrong by panicking"
 )]
 
+mod accounts;
 mod amqp;
 mod ansible;
 mod author;
