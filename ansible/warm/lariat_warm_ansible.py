@@ -19,7 +19,17 @@ import lariat_warm_trace as trace
 # Settings that differ from run to run and can be set after the import.
 OF_A_RUN = ("DEFAULT_CALLBACK_PLUGIN_PATH", "DEFAULT_LOCAL_TMP")
 # Variables that Python, a library or Ansible reads while it is started.
-OF_THE_START = ("ANSIBLE_CONFIG", "HOME", "LANG", "LANGUAGE")
+OF_THE_START = (
+    "ANSIBLE_CONFIG",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LNAME",
+    "LOGNAME",
+    "TERM",
+    "USER",
+    "USERNAME",
+)
 OF_THE_START_PREFIXES = (
     "CRYPTOGRAPHY_",
     "LC_",
@@ -75,17 +85,19 @@ class Warm:
         self.environment = dict(os.environ)
         check_program(program)
         be_script(program, here)
+        # Before the import: what changes meanwhile has changed afterwards.
+        self.inputs = {path: shelves.stamp(path) for path in self.read_once()}
+        self.mode = mode(self.directory)
         # A fresh process prints it, too, at this point.
         self.said = shelves.captured(import_ansible)
         self.constants = sys.modules["ansible.constants"]
         self.loader = importlib.import_module("ansible.plugins.loader")
+        self.inputs.update((path, shelves.stamp(path)) for path in self.named())
         remove_temporary_directory(self.constants)
         self.variables = variables(self.constants.config)
         self.mentioned = mentioned(self.constants.CONFIG_FILE, self.environment)
         self.note = None
         self.fill()
-        self.inputs = {path: shelves.stamp(path) for path in self.read_once()}
-        self.mode = os.stat(self.directory).st_mode
 
     def fill(self):
         """Keeps more than `import ansible` does, if that is seen to be harmless."""
@@ -110,22 +122,27 @@ class Warm:
 
     def read_once(self):
         """The files and directories that a fresh process would read again."""
-        package = os.path.dirname(sys.modules["ansible"].__file__)
-        filters = self.constants.PLUGIN_FILTERS_CFG
         found = [
             self.program,
             sys.executable,
-            os.path.join(package, "release.py"),
-            os.path.join(package, "config", "base.yml"),
             # Those that are not there may come.
             os.environ.get("ANSIBLE_CONFIG", ""),
             os.path.join(self.directory, "ansible.cfg"),
             os.path.expanduser("~/.ansible.cfg"),
             "/etc/ansible/ansible.cfg",
-            filters or "/etc/ansible/plugin_filters.yml",
         ]
         # They change when a package is installed or removed.
         return found + [path for path in sys.path if os.path.isdir(path)]
+
+    def named(self):
+        """Further ones, which only the import tells."""
+        package = os.path.dirname(sys.modules["ansible"].__file__)
+        return [
+            self.constants.CONFIG_FILE or "",
+            self.constants.PLUGIN_FILTERS_CFG or "/etc/ansible/plugin_filters.yml",
+            os.path.join(package, "release.py"),
+            os.path.join(package, "config", "base.yml"),
+        ]
 
     def reason_against(self, request):
         """Why the run must not be forked from this process, if it must not."""
@@ -135,7 +152,8 @@ class Warm:
         for path, was in self.inputs.items():
             if shelves.stamp(path) != was:
                 return "`%s` has changed" % path
-        if os.stat(self.directory).st_mode != self.mode:
+        # Ansible reads no configuration where everybody may write.
+        if mode(self.directory) != self.mode:
             return "the mode of `%s` has changed" % self.directory
         environment = request.get("environment")
         if isinstance(environment, dict):
@@ -160,9 +178,17 @@ class Warm:
     def apply(self):
         """In a run, whose environment is set: what the import took of it."""
         constants = self.constants
+        changed = {
+            setting
+            for name, settings in self.variables.items()
+            if os.environ.get(name) != self.environment.get(name)
+            for setting in settings
+        }
         for name in OF_A_RUN:
-            value = constants.config.get_config_value(name, variables=vars(constants))
-            setattr(constants, name, value)
+            # The temporary directory is made when its setting is read.
+            if name in changed or name == "DEFAULT_LOCAL_TMP":
+                value = constants.config.get_config_value(name, variables=vars(constants))
+                setattr(constants, name, value)
         self.loader.callback_loader.config = list(
             constants.DEFAULT_CALLBACK_PLUGIN_PATH or []
         )
@@ -177,6 +203,11 @@ class Warm:
                 collections.collection_finder._ansible_collection_path_hook("/")
             except ImportError:
                 pass
+
+
+def mode(path):
+    found = shelves.stamp(path)
+    return found and found[-1]
 
 
 def interpreter(here):

@@ -31,7 +31,17 @@ HIGH = 100
 UNPREPARED = 250
 PADDING = "LARIAT_WARM_PADDING"
 # Their objects release memory, descriptors and children, as the kernel does.
-HARMLESS = ("_io", "ansible", "asyncio", "builtins", "io", "multiprocessing", "subprocess")
+HARMLESS = (
+    "_io",
+    "_socket",
+    "ansible",
+    "asyncio",
+    "builtins",
+    "io",
+    "multiprocessing",
+    "socket",
+    "subprocess",
+)
 # What the server's own block of environment variables has room for.
 ROOM = 16 * 1024
 
@@ -103,7 +113,6 @@ def reset_signals(exec_follows=False):
 def prepare():
     """What needs no knowledge of the run, while its guard is being started."""
     reset_signals()
-    gc.enable()
     # Python seeds `random` and `tempfile` anew after a fork, but not this.
     process = multiprocessing.process
     process.current_process()._config["authkey"] = process.AuthenticationString(
@@ -199,14 +208,14 @@ def execute(program):
             source = compile(file.read(), program, "exec")
         exec(source, main.__dict__)
     except SystemExit as error:
-        if is_taking_down_needed():
-            raise
         code = status(error.code)
     except Exception as error:
         # What Python would print, without the frames of this file.
         beyond = error.__traceback__.tb_next
         sys.excepthook(type(error), error.with_traceback(beyond), beyond)
         code = 1
+    if is_taking_down_needed():
+        sys.exit(code)
     leave(code)
 
 
@@ -239,7 +248,11 @@ def leave(code):
     """Ends as Python does, but for taking apart every module and object: that
     takes as long as a small playbook, and copies all memory that is shared."""
     threading._shutdown()
-    atexit._run_exitfuncs()
+    try:
+        atexit._run_exitfuncs()
+    except BaseException:
+        # It was printed, and changes nothing. Newer versions do not raise it.
+        pass
     for stream in unflushed():
         try:
             stream.flush()
