@@ -5,6 +5,7 @@
 //! name: that is [`vars`]' invariant.
 
 mod arguments;
+mod by_hand;
 mod cold;
 mod config;
 mod inventory;
@@ -27,8 +28,9 @@ use model::{
 use serde::Deserialize;
 use tracing::{debug, warn};
 
-use self::{cold::Recipe, warm::Pool};
+pub use by_hand::{ByHand, Looked};
 
+use self::{cold::Recipe, warm::Pool};
 use crate::{
     process::{self, End, Ended},
     settings::ActionSettings,

@@ -17,7 +17,7 @@ mod settings;
 mod step;
 
 pub use crate::{
-    ansible::PlaybookAction,
+    ansible::{ByHand, Looked, PlaybookAction},
     command::{CommandAction, find_program},
     http::HttpAction,
     process::guard,

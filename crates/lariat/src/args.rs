@@ -380,6 +380,8 @@ pub(crate) enum Jobs {
         #[command(flatten)]
         json: Json,
     },
+    /// Run a job's playbook once more by hand, with its recorded event.
+    Rerun(Rerun),
     /// Stop a job, or do not start it.
     Cancel {
         /// The job's id.
@@ -388,6 +390,25 @@ pub(crate) enum Jobs {
         #[command(flatten)]
         json: Json,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rerun {
+    /// The job's id.
+    #[arg(value_name = "JOB")]
+    pub(crate) id: JobId,
+    /// On this machine, as you, in a working copy of the project. Nothing of it is recorded.
+    #[arg(long, required = true)]
+    pub(crate) local: bool,
+    /// The working copy.
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) project: PathBuf,
+    /// Instead of the playbook that the job has come to; counts from 0.
+    #[arg(long)]
+    pub(crate) step: Option<usize>,
+    /// More options for ansible-playbook, such as `-- --check -vv`.
+    #[arg(last = true, value_name = "OPTION")]
+    pub(crate) options: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,7 @@ pub(crate) mod jobs;
 pub(crate) mod man;
 pub(crate) mod publish;
 pub(crate) mod reload;
+pub(crate) mod rerun;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod tail;

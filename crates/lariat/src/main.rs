@@ -117,7 +117,8 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
         | Command::Reload(_)
         | Command::Audit(_) => {
             let client = client(cli, environment)?;
-            client_runtime()?.block_on(Box::pin(ask(&cli.command, &client, console)))
+            let reach = (&client, environment);
+            client_runtime()?.block_on(Box::pin(ask(&cli.command, reach, console)))
         }
     }
 }
@@ -130,10 +131,16 @@ fn client(cli: &Cli, environment: &Environment) -> Result<Client, Failure> {
 }
 
 /// Commands that talk to a running service.
-async fn ask(command: &Command, client: &Client, console: &mut Console) -> Result<Exit, Failure> {
+async fn ask(
+    command: &Command,
+    (client, environment): (&Client, &Environment),
+    console: &mut Console,
+) -> Result<Exit, Failure> {
     match command {
         Command::Publish(publish) => return commands::publish::run(publish, client, console).await,
-        Command::Jobs(jobs) => return commands::jobs::run(jobs, client, console).await,
+        Command::Jobs(jobs) => {
+            return commands::jobs::run(jobs, (client, environment), console).await;
+        }
         Command::Explain(explain) => commands::explain::run(explain, client, console).await?,
         Command::Events(events) => commands::events::run(events, client, console).await?,
         Command::Dead(dead) => commands::dead::run(dead, client, console).await?,

@@ -136,6 +136,21 @@ pub(crate) struct ActionPlace<'a> {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+/// For playbooks that a person starts.
+pub(crate) fn by_hand(
+    config: &Config,
+    environment: &Environment,
+    clock: Arc<dyn Clock>,
+) -> ActionSettings {
+    let path = environment.path.clone();
+    ActionSettings {
+        path: path.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
+        playbook_command: config.ansible.playbook_command.clone(),
+        variable: Environment::variable,
+        ..ActionSettings::new(PathBuf::from(THIS_BINARY), PathBuf::new(), clock)
+    }
+}
+
 /// Every action that exists; `publish` knows these sinks.
 pub(crate) fn actions(
     (config, sinks): (&Config, &[Arc<dyn Sink>]),

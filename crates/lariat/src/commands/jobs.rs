@@ -13,6 +13,7 @@ use crate::{
     args::Jobs,
     client::{Answer, Client},
     commands::{Query, fact, follow, job_state, more},
+    config::Environment,
     console::{Column, Console, Span, Style, Table},
     exit::Exit,
     failure::Failure,
@@ -21,7 +22,7 @@ use crate::{
 
 pub(crate) async fn run(
     command: &Jobs,
-    client: &Client,
+    (client, environment): (&Client, &Environment),
     console: &mut Console,
 ) -> Result<Exit, Failure> {
     match command {
@@ -77,6 +78,9 @@ pub(crate) async fn run(
         }
         Jobs::Retry { id, json } => control(client, console, (id, "retry", json.json)).await?,
         Jobs::Cancel { id, json } => control(client, console, (id, "cancel", json.json)).await?,
+        Jobs::Rerun(rerun) => {
+            return Box::pin(super::rerun::run(rerun, (client, environment), console)).await;
+        }
     }
     Ok(Exit::Ok)
 }
