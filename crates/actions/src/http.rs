@@ -10,12 +10,12 @@ mod address;
 mod names;
 mod request;
 
-use std::{fmt, ops::RangeInclusive, sync::Arc};
+use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use model::{
     action::{HttpCall, StepCall, StepContext, StepControl, StepReport},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     diagnostic::Diagnostic,
     job::{Outcome, Retry, StepKind},
     json::Object,
@@ -66,34 +66,45 @@ impl HttpAction {
         call: HttpCall,
         context: &StepContext,
         output: &dyn OutputSink,
-    ) -> Result<Answer, RequestError> {
+    ) -> Answer {
         let expect = call.expect.clone();
-        let mut request = Request::new(call, context, Arc::clone(&self.names)).await?;
+        let mut request = match Request::new(call, context, Arc::clone(&self.names)).await {
+            Ok(request) => request,
+            Err(error) => return Answer::without_body(failed(&error, None)),
+        };
+        let cap = context.output_cap;
+        match self.answer(&mut request, &expect, (output, cap)).await {
+            Ok(answer) => answer,
+            Err(error) => Answer::without_body(failed(&error, Some(&request))),
+        }
+    }
+
+    /// Sends it, also where it is sent on to, until there is an answer.
+    async fn answer(
+        &self,
+        request: &mut Request,
+        expect: &[RangeInclusive<u16>],
+        (output, cap): (&dyn OutputSink, u64),
+    ) -> Result<Answer, RequestError> {
         loop {
             say(output, &format!("{}\n", request.shown())).await;
             let response = request.send().await?;
             let status = response.status();
             say(output, &format!("{}\n", head(&response))).await;
-            if !is_expected(&expect, status) && request.follow(&response)? {
+            if !is_expected(expect, status) && request.follow(&response)? {
                 continue;
             }
-            let outcome = judge(&response, &expect, &request);
+            let outcome = judge(&response, expect, request, self.clock.now());
             if request.is_secret() && status.is_redirection() {
                 // The page says where, as the header does.
-                return Ok(Answer {
-                    outcome,
-                    body: None,
-                });
+                return Ok(Answer::without_body(outcome));
             }
             let is_success = matches!(outcome, Outcome::Succeeded { .. });
             // An error page is for people; its end says nothing about success.
-            return match read_body(response, (output, context.output_cap)).await {
+            return match read_body(response, (output, cap)).await {
                 Ok(body) => Ok(Answer { outcome, body }),
                 Err(error) if is_success => Err(error),
-                Err(_) => Ok(Answer {
-                    outcome,
-                    body: None,
-                }),
+                Err(_) => Ok(Answer::without_body(outcome)),
             };
         }
     }
@@ -107,6 +118,13 @@ struct Answer {
 }
 
 impl Answer {
+    fn without_body(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            body: None,
+        }
+    }
+
     fn report(self) -> StepReport {
         let is_success = matches!(self.outcome, Outcome::Succeeded { .. });
         let result = self
@@ -136,7 +154,12 @@ fn is_expected(expect: &[RangeInclusive<u16>], status: StatusCode) -> bool {
 
 /// What a status means. Only those that may be another at the next try are
 /// worth one.
-fn judge(response: &Response, expect: &[RangeInclusive<u16>], request: &Request) -> Outcome {
+fn judge(
+    response: &Response,
+    expect: &[RangeInclusive<u16>],
+    request: &Request,
+    now: Timestamp,
+) -> Outcome {
     let status = response.status();
     let shown = request.shown();
     if is_expected(expect, status) {
@@ -160,14 +183,54 @@ fn judge(response: &Response, expect: &[RangeInclusive<u16>], request: &Request)
         (_, None) => String::new(),
     };
     let is_passing = matches!(status.as_u16(), 408 | 425 | 429 | 500..=599);
+    let least = header(RETRY_AFTER).and_then(|text| wait_of(text, now));
+    let wanted: Vec<String> = expect.iter().map(range).collect();
     Outcome::Failed {
         exit: None,
-        summary: format!("{shown}: {status}{more}"),
-        retry: if is_passing {
-            Retry::Worthwhile
-        } else {
-            Retry::Pointless
+        summary: format!(
+            "{shown}: {status}{more}; expected {}; {}",
+            wanted.join(", "),
+            remedy(status)
+        ),
+        retry: match least {
+            Some(least) if is_passing => Retry::After { least },
+            None if is_passing => Retry::Worthwhile,
+            Some(_) | None => Retry::Pointless,
         },
+    }
+}
+
+fn range(range: &RangeInclusive<u16>) -> String {
+    let (from, to) = (range.start(), range.end());
+    if from == to {
+        from.to_string()
+    } else {
+        format!("{from}-{to}")
+    }
+}
+
+/// How long a server wants to be left alone: seconds, or until when.
+fn wait_of(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = Timestamp::from_http(text.trim())?;
+    let millis = until.as_millis().saturating_sub(now.as_millis());
+    Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
+}
+
+/// What can be done about a status that was not expected.
+fn remedy(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        300..=399 => "`follow_redirects` says how many redirects are followed",
+        401 | 403 | 407 => "the server does not let this in: look at the credentials in `headers`",
+        404 | 410 => "there is nothing at this address: look at `url`",
+        405 => "the server does not take this there: look at `method`",
+        408 | 425 | 429 | 500..=599 => {
+            "the server may take it later: `retry` says how often it is tried"
+        }
+        400..=499 => "the server does not understand it: its answer is in the output",
+        _ => "`expect` says which answers are a success",
     }
 }
 
@@ -234,23 +297,27 @@ async fn say(output: &dyn OutputSink, text: &str) {
     output.write(text.as_bytes().to_vec()).await;
 }
 
-/// What an error means. What the machine lacks is there or not at every try,
+/// What an error means, and where it happened. What the machine lacks is there or not at every try,
 /// and so is a certificate that is refused: somebody has to change something.
-fn failed(error: &RequestError) -> Outcome {
-    let retry = match error {
+fn failed(error: &RequestError, request: Option<&Request>) -> Outcome {
+    let (retry, remedy) = match error {
         RequestError::Unready(reason) => {
             return Outcome::Unstartable {
                 reason: reason.clone(),
             };
         }
         RequestError::Private(_) | RequestError::Redirect(_) | RequestError::Untrusted(_) => {
-            Retry::Pointless
+            (Retry::Pointless, "")
         }
-        RequestError::Failed(_) => Retry::Worthwhile,
+        RequestError::Failed(_) => (
+            Retry::Worthwhile,
+            "; is the address right, and reachable from this machine?",
+        ),
     };
+    let shown = request.map(|request| format!("{}: ", request.shown()));
     Outcome::Failed {
         exit: None,
-        summary: error.to_string(),
+        summary: format!("{}{error}{remedy}", shown.unwrap_or_default()),
         retry,
     }
 }
@@ -279,8 +346,7 @@ impl Action for HttpAction {
             biased;
             outcome = asked_to_end(&mut control, self.clock.as_ref()) => outcome,
             answer = exchange => match answer {
-                Ok(Ok(answer)) => return answer.report(),
-                Ok(Err(error)) => failed(&error),
+                Ok(answer) => return answer.report(),
                 Err(_) => Outcome::TimedOut { after: context.timeout, killed: false },
             },
         };

@@ -39,6 +39,12 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_sub(millis))
     }
 
+    /// Of a date in a header of HTTP, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn from_http(text: &str) -> Option<Self> {
+        let at = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(Self::from_millis(at.timestamp().as_millisecond()))
+    }
+
     /// The calendar year, as it appears in generated event ids.
     pub fn year(self) -> i16 {
         self.zoned().year()

@@ -302,6 +302,10 @@ impl fmt::Display for Exit {
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
     Worthwhile,
+    /// Worthwhile, and not before this has passed: a server said so.
+    After {
+        least: Duration,
+    },
     Pointless,
 }
 
@@ -337,6 +341,25 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How long another try has to wait for, whatever the plan says.
+    fn least_delay(&self) -> Duration {
+        match self {
+            Self::Failed {
+                retry: Retry::After { least },
+                ..
+            } => *least,
+            Self::Failed {
+                retry: Retry::Worthwhile | Retry::Pointless,
+                ..
+            }
+            | Self::Succeeded { .. }
+            | Self::TimedOut { .. }
+            | Self::Cancelled { .. }
+            | Self::Unstartable { .. }
+            | Self::Lost { .. } => Duration::ZERO,
+        }
+    }
+
     /// The word for it in the API and the tables.
     pub fn as_str(&self) -> &'static str {
         match self {

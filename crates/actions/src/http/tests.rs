@@ -354,12 +354,15 @@ async fn the_key_is_the_same_at_every_attempt_and_another_for_each_step() {
 
 #[tokio::test]
 async fn a_status_says_whether_another_try_can_help() {
+    let later = Retry::After {
+        least: Duration::from_secs(7),
+    };
     let cases = [
-        ("503 Service Unavailable", Retry::Worthwhile),
-        ("500 Internal Server Error", Retry::Worthwhile),
-        ("429 Too Many Requests", Retry::Worthwhile),
-        ("425 Too Early", Retry::Worthwhile),
-        ("408 Request Timeout", Retry::Worthwhile),
+        ("503 Service Unavailable", later),
+        ("500 Internal Server Error", later),
+        ("429 Too Many Requests", later),
+        ("425 Too Early", later),
+        ("408 Request Timeout", later),
         ("404 Not Found", Retry::Pointless),
         ("400 Bad Request", Retry::Pointless),
         ("204 No Content", Retry::Pointless),
@@ -371,7 +374,24 @@ async fn a_status_says_whether_another_try_can_help() {
             ..get(&server.url("/"))
         };
         let report = Stage::new().run(call).await;
-        check_failed(&report, retry, &format!("{status}, `Retry-After: 7`"));
+        let url = server.url("/");
+        let expect = "expected 200, 301-302; ";
+        let summary = format!("GET {url}: {status}, `Retry-After: 7`; {expect}");
+        check_failed(&report, retry, &summary);
+    }
+    for (after, expect) in [
+        ("soon", Retry::Worthwhile),
+        (
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            Retry::After {
+                least: Duration::ZERO,
+            },
+        ),
+    ] {
+        let header = format!("retry-after: {after}\r\n");
+        let server = Server::new([reply("503 No", &header, "")]).await;
+        let report = Stage::new().run(get(&server.url("/"))).await;
+        check_failed(&report, expect, "`retry` says how often");
     }
     let server = Server::new([reply("404 Not Found", "", "gone")]).await;
     let call = HttpCall {

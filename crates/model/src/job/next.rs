@@ -122,15 +122,17 @@ pub fn after_attempt(
             cause: summary.clone(),
         },
         Outcome::Failed {
-            retry: Retry::Worthwhile,
+            retry: Retry::Worthwhile | Retry::After { .. },
             ..
         }
         | Outcome::TimedOut { .. } => {
             let reason = outcome.summary();
             let allowed = plan.retry.attempts.get();
             if tries.failed < allowed {
+                let delay = plan.retry.delay_after(tries.failed, roll);
+                let least = outcome.least_delay().min(plan.retry.max_delay);
                 NextState::Retrying {
-                    delay: plan.retry.delay_after(tries.failed, roll),
+                    delay: delay.max(least),
                     reason,
                 }
             } else if allowed == 1 {

@@ -64,6 +64,27 @@ fn a_failure_is_retried_with_backoff_until_the_budget_is_used_up() {
 }
 
 #[test]
+fn a_server_that_says_when_is_not_asked_before_and_the_plan_bounds_it() {
+    let told = |secs| Outcome::Failed {
+        exit: None,
+        summary: "503".to_owned(),
+        retry: Retry::After {
+            least: Duration::from_secs(secs),
+        },
+    };
+    check(&told(45), 1, 0, OnLost::Hold, "retrying 45s: 503");
+    check(&told(45), 2, 0, OnLost::Hold, "retrying 60s: 503");
+    check(&told(86_400), 1, 0, OnLost::Hold, "retrying 600s: 503");
+    check(
+        &told(45),
+        3,
+        0,
+        OnLost::Hold,
+        "failed: 503; gave up after 3 attempts",
+    );
+}
+
+#[test]
 fn what_cannot_start_is_not_tried_again() {
     let outcome = Outcome::Unstartable {
         reason: "`x` is missing".to_owned(),
