@@ -282,8 +282,13 @@ pub(crate) fn ansible_for(user: &User, project: &TempProject) -> Option<PathBuf>
     let works = |path: &Path| {
         let words = as_user(user);
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg(path).arg("--version");
-        let output = command.current_dir("/").env("PATH", PATH).output();
+        // `setpriv` itself could still start what its user may not.
+        command
+            .args(&words[1..])
+            .args(["sh", "-c", "exec \"$0\" --version"])
+            .arg(path);
+        command.current_dir("/").env_clear().env("PATH", PATH);
+        let output = command.env("HOME", &user.dir).output();
         output.is_ok_and(|output| output.status.success())
     };
     for version in tools::Ansible::ALL.into_iter().rev() {
