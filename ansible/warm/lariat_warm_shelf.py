@@ -39,6 +39,7 @@ LOADERS = (
     "test_loader",
     "vars_loader",
 )
+FINDER = "ansible.utils.collection_loader._collection_finder"
 
 
 class Book:
@@ -143,7 +144,7 @@ class Shelf:
         forget(self.loader)
 
     def read_routing(self):
-        finder = sys.modules["ansible.utils.collection_loader._collection_finder"]
+        finder = sys.modules[FINDER]
         package = os.path.dirname(sys.modules["ansible"].__file__)
         path = os.path.join(package, "config", "ansible_builtin_runtime.yml")
         with open(path, "rb") as file:
@@ -155,11 +156,9 @@ class Shelf:
         """From here on Ansible is handed what it would read. Called once,
         after everything was read."""
         shelf = self
-        finder = sys.modules["ansible.utils.collection_loader._collection_finder"]
         cls = self.loader.PluginLoader
         load_source = cls._load_module_source
         load_options = cls._load_config_defs
-        parse = finder._meta_yml_to_dict
 
         @functools.wraps(load_source)
         def _load_module_source(loader, *args, **kwargs):
@@ -171,15 +170,22 @@ class Shelf:
             if not shelf.give_options(name, module, path):
                 load_options(loader, name, module, path)
 
+        cls._load_module_source = ForShipped(self, load_source, _load_module_source)
+        cls._load_config_defs = ForShipped(self, load_options, _load_config_defs)
+        self.hand_routing()
+
+    def hand_routing(self):
+        shelf = self
+        finder = sys.modules[FINDER]
+        parse = finder._meta_yml_to_dict
+
         @functools.wraps(parse)
         def _meta_yml_to_dict(raw, content_id):
-            kept, shelf.routing = shelf.routing, None
-            if kept is not None and kept[0] == raw:
-                return kept[1]
-            return parse(raw, content_id)
+            if shelf.routing is None or shelf.routing[0] != raw:
+                return parse(raw, content_id)
+            finder._meta_yml_to_dict = parse
+            return shelf.routing[1]
 
-        cls._load_module_source = _load_module_source
-        cls._load_config_defs = _load_config_defs
         finder._meta_yml_to_dict = _meta_yml_to_dict
 
     def module_for(self, loader, args, kwargs):
@@ -216,6 +222,21 @@ class Shelf:
                 book.kind, name, book.options
             )
         return True
+
+
+class ForShipped:
+    """A method of the plugin loader that is ours for shipped plugins only: a
+    traceback through a plugin of the project shows no line of this file."""
+
+    def __init__(self, shelf, original, ours):
+        self.shelf = shelf
+        self.original = original
+        self.ours = ours
+
+    def __get__(self, loader, owner=None):
+        path = sys._getframe(1).f_locals.get("path")
+        is_shipped = isinstance(path, str) and path in self.shelf.books
+        return (self.ours if is_shipped else self.original).__get__(loader, owner)
 
 
 def module_name(loader, base, path):
