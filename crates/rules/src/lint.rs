@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod needs;
+mod sense;
 
 pub use needs::{Doubt, Need, needs};
 
@@ -59,6 +60,7 @@ pub fn lint(text: &ProjectText, feeds: &Feeds) -> Vec<Diagnostic> {
     for (reader, root) in &mut files {
         for rule in rules(root) {
             similar_name(reader, rule, &mut names);
+            sense::look_at(reader, rule);
             for item in one_or_list(field(rule, "on")) {
                 known.look_at(reader, item);
             }
@@ -92,7 +94,9 @@ pub fn unseen(text: &ProjectText, events: &[Event]) -> Vec<Diagnostic> {
                     continue;
                 };
                 for path in condition.paths() {
-                    unseen_path(&mut reader, (node, &path), &about);
+                    unseen_path(&mut reader, (node, &path), &about, |path| {
+                        lately(path, &about)
+                    });
                 }
             }
         }
@@ -101,7 +105,12 @@ pub fn unseen(text: &ProjectText, events: &[Event]) -> Vec<Diagnostic> {
     findings
 }
 
-fn unseen_path(reader: &mut Reader<'_>, (node, path): (&Node, &str), events: &[&Event]) {
+fn unseen_path(
+    reader: &mut Reader<'_>,
+    (node, path): (&Node, &str),
+    events: &[&Event],
+    told: impl FnOnce(&str) -> String,
+) {
     let mut similar: Option<String> = None;
     for event in events {
         match suggest::find(path, event) {
@@ -117,15 +126,19 @@ fn unseen_path(reader: &mut Reader<'_>, (node, path): (&Node, &str), events: &[&
         Some(offset) => reader.locate(node, offset, path.len()),
         None => node.span,
     };
+    let hint = format!("did you mean `{meant}`?");
+    reader.warning(Code::UnseenField, span, told(path), Some(hint));
+}
+
+/// What is said of a path that none of these events has.
+fn lately(path: &str, events: &[&Event]) -> String {
     let count = events.len();
     let of = if count == 1 {
         "not in the one event".to_owned()
     } else {
         format!("in none of the {count} events")
     };
-    let message = format!("`{path}` is {of} that this rule was about lately");
-    let hint = format!("did you mean `{meant}`?");
-    reader.warning(Code::UnseenField, span, message, Some(hint));
+    format!("`{path}` is {of} that this rule was about lately")
 }
 
 fn text_of(node: &Node) -> Option<&str> {

@@ -229,3 +229,63 @@ rules:
     );
     assert!(needs(&text, &|_| None).is_empty());
 }
+
+fn when(on: &str, when: &str) -> String {
+    format!("rules:\n- name: r\n  on: {on}\n  when: {when}\n  run: {{playbook: x.yml}}\n")
+}
+
+#[test]
+fn what_can_never_be_true_is_a_warning() {
+    let two = "one field would have to be two things at once";
+    for (text, why) in [
+        ("msg.a == 1 and msg.a == 2", two),
+        ("msg.a == 'x' and event.body.a in ['y', 'z']", two),
+        ("[\"msg.a == 1\", \"msg.b == 1 and msg.a == 'x'\"]", two),
+        (
+            "event.severity == 'fatal'",
+            "the severity of an event is `debug`, `info`, `warning`, `error`",
+        ),
+    ] {
+        let rule = when("a.b", text);
+        let column = if text.starts_with('[') { 24 } else { 9 };
+        let expected =
+            format!("rules/a.yml:4:{column} constant-condition: this can never be true; {why}");
+        check(&[("rules/a.yml", &rule)], &[], &[&expected]);
+    }
+    for text in [
+        "msg.a == 1 or msg.a == 2",
+        "msg.a == 1 and msg.a == 1.0",
+        "msg.a == 1 and msg.b == 2",
+        "msg.a in [1, 2] and msg.a in [2, 3]",
+        "msg.a == 'xy' and msg.a is match('x')",
+        "event.severity in ['error', 'fatal']",
+        "event.severity != 'fatal'",
+    ] {
+        let rule = when("a.b", &format!("{text:?}"));
+        check(&[("rules/a.yml", &rule)], &[], &[]);
+    }
+}
+
+#[test]
+fn fields_of_the_engines_own_events_are_known() {
+    let rule = when(
+        "lariat.job.failed",
+        "event.body.rul == 'x' and msg.event.topik == 'y'",
+    );
+    check(
+        &[("rules/a.yml", &rule)],
+        &[],
+        &[
+            "rules/a.yml:4:9 unseen-field: `event.body.rul` is in no event that is about a job; did you mean `event.body.rule`?",
+            "rules/a.yml:4:35 unseen-field: `msg.event.topik` is in no event that is about a job; did you mean `msg.event.topic`?",
+        ],
+    );
+    for text in ["event.body.rul == 'x'", "event.body.result.hosts == 1"] {
+        let on = if text.contains("result") {
+            "lariat.job.#"
+        } else {
+            "'#'"
+        };
+        check(&[("rules/a.yml", &when(on, text))], &[], &[]);
+    }
+}
