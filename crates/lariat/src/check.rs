@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::Check,
-    check::connect::Trial,
+    check::{connect::Trial, playbooks::Look},
     client::Client,
     clock::SystemClock,
     commands::event_file,
@@ -32,6 +32,7 @@ use crate::{
 mod connect;
 mod feeds;
 mod machine;
+mod playbooks;
 
 /// What the files of `listen_tls` have to be.
 pub(crate) const TLS_HINT: &str = "`cert` is a chain in PEM that begins with the certificate of this service, `key` its private key";
@@ -143,8 +144,17 @@ pub(crate) async fn run(
         }
         Some(_) | None => Vec::new(),
     };
+    let looks = match &checked.rules {
+        Some(rules) if command.connect => {
+            let asked = (&checked.config, environment, rules);
+            let (looks, findings) = playbooks::run(&root, asked, console).await?;
+            checked.findings.extend(findings);
+            looks
+        }
+        Some(_) | None => Vec::new(),
+    };
     if command.json.json {
-        print_json(&checked, &trials, console)?;
+        print_json(&checked, (&trials, &looks), console)?;
     } else {
         if !checked.findings.is_empty() {
             let colour = console.colours_talk();
@@ -154,6 +164,7 @@ pub(crate) async fn run(
             print(rules, console)?;
         }
         connect::print(&trials, console)?;
+        playbooks::print(&looks, console)?;
     }
     match checked.rules {
         Some(_) if !has_errors(&checked) => connect::verdict(&trials),
@@ -268,7 +279,11 @@ fn on_lost(choice: OnLost) -> &'static str {
     }
 }
 
-fn print_json(checked: &Checked, trials: &[Trial], console: &mut Console) -> Result<(), Failure> {
+fn print_json(
+    checked: &Checked,
+    (trials, looks): (&[Trial], &[Look]),
+    console: &mut Console,
+) -> Result<(), Failure> {
     let rules: Vec<Value> = checked
         .rules
         .iter()
@@ -300,6 +315,7 @@ fn print_json(checked: &Checked, trials: &[Trial], console: &mut Console) -> Res
         "revision": checked.rules.as_ref().map(RuleSet::revision),
         "rules": rules,
         "links": connect::to_json(trials),
+        "playbooks": playbooks::to_json(looks),
         "diagnostics": checked.findings,
     }))
 }
