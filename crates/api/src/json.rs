@@ -28,6 +28,7 @@ pub use crate::json::{
     chain::{Chain, Member, MemberJob},
     link::{Backlog, Sink, Source},
     status::{Playbooks, Readiness, Status, StoreStatus, WarmServer, Worker},
+    task::{LoopFailure, LoopItems, TaskCounts, TaskEvent},
 };
 
 mod access;
@@ -35,6 +36,7 @@ mod chain;
 mod link;
 pub(crate) mod schema;
 mod status;
+mod task;
 
 /// A page of a list. `next` goes back as `cursor` (or `after`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -30,6 +30,7 @@ mod service;
 mod settings;
 mod stall;
 mod stream;
+mod tasks;
 mod tls;
 mod tokens;
 

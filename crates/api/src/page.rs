@@ -14,6 +14,7 @@ use model::{
     job::Job,
     page::{Cursor, EventQuery, JobQuery, Position},
     ports::{OutputQuery, StoreError},
+    task::{TaskEventKind, TaskPage, TaskQuery, TaskStatus},
     topic::TopicPattern,
 };
 use serde::Serialize;
@@ -33,6 +34,11 @@ mod view;
 
 /// Events on one page.
 const EVENTS: usize = 30;
+
+/// Of one job: hosts, results, and of each kind those that ended a host's run.
+const HOSTS: usize = 200;
+const RESULTS: usize = 300;
+const FATAL: usize = 20;
 
 /// Jobs of one event that are shown.
 const JOBS: usize = 100;
@@ -73,7 +79,8 @@ async fn recent(app: &App, uri: &Uri) -> Answer<Shown> {
     for RecordedEvent { event, .. } in &page.items {
         let verdicts = history.verdicts(&event.id).await?;
         let jobs = jobs_of(app, &event.id).await?;
-        cards.push(view::card(event, &verdicts, &jobs, now));
+        let recaps = recaps_of(app, &jobs).await?;
+        cards.push(view::card(event, &verdicts, (&jobs, &recaps), now));
     }
     let home = view::home(&written, cards, page.next, cursor.is_some());
     Ok(Shown {
@@ -102,6 +109,11 @@ async fn jobs_of(app: &App, event: &EventId) -> Result<Vec<Job>, StoreError> {
     Ok(page.items)
 }
 
+async fn recaps_of(app: &App, jobs: &[Job]) -> Result<view::Recaps, StoreError> {
+    let ids: Vec<JobId> = jobs.iter().map(|job| job.id.clone()).collect();
+    app.engine.task_log().recaps(&ids).await
+}
+
 /// `/events/{id}`
 pub(crate) async fn event(app: Shared, id: Segment, uri: Uri) -> Response {
     respond(&app, one_event(&app, id, &uri).await).await
@@ -116,7 +128,8 @@ async fn one_event(app: &App, id: Segment, uri: &Uri) -> Answer<Shown> {
     let recorded = recorded.ok_or_else(|| Problem::not_found("event", &id))?;
     let verdicts = app.engine.verdicts(&id, None).await?.unwrap_or_default();
     let jobs = jobs_of(app, &id).await?;
-    let event = view::event(&recorded, &verdicts, &jobs, now);
+    let recaps = recaps_of(app, &jobs).await?;
+    let event = view::event(&recorded, &verdicts, (&jobs, &recaps), now);
     Ok(Shown {
         title: format!("Event {id}"),
         refresh: None,
@@ -148,13 +161,49 @@ async fn one_job(app: &App, id: Segment, uri: &Uri) -> Answer<Shown> {
         })
         .await?;
     let refresh = (!job.state.is_ended()).then_some(5);
-    let job = view::job::job(&job, output.as_ref(), now);
+    let tasks = view::task::tasks(&told(app, &id).await?);
+    let job = view::job::job(&job, (output.as_ref(), tasks), now);
     Ok(Shown {
         title: format!("Job {id}"),
         refresh,
         refresh_link: None,
         has_links: false,
         content: html::render("job.html", &job),
+    })
+}
+
+/// What the playbooks of the last attempt told, as much as is shown.
+async fn told(app: &App, job: &JobId) -> Result<view::task::Told, StoreError> {
+    let read = async |kind, status, limit| {
+        let query = TaskQuery {
+            job: job.clone(),
+            attempt: None,
+            kind: Some(kind),
+            status,
+            host: None,
+            after: None,
+            limit,
+        };
+        app.engine.task_log().tasks(&query).await
+    };
+    let results = read(TaskEventKind::Result, None, RESULTS).await?;
+    let Some(results) = results else {
+        return Ok(view::task::Told::default());
+    };
+    let items = |found: Option<TaskPage>| found.map(|it| it.page.items).unwrap_or_default();
+    let recaps = items(read(TaskEventKind::Recap, None, HOSTS).await?);
+    let mut fatal = Vec::new();
+    for status in [TaskStatus::Failed, TaskStatus::Unreachable] {
+        fatal.extend(items(
+            read(TaskEventKind::Result, Some(status), FATAL).await?,
+        ));
+    }
+    Ok(view::task::Told {
+        attempt: results.attempt,
+        recaps,
+        fatal,
+        is_cut: results.page.items.len() >= RESULTS,
+        results: results.page.items,
     })
 }
 

@@ -21,7 +21,7 @@ use crate::{
     jobs, metrics, openapi,
     page::{self, login},
     problem::{Answer, Problem, ProblemCode},
-    service, stream, tokens,
+    service, stream, tasks, tokens,
 };
 
 /// A segment of the path, decoded; `Err` when it is not text.
@@ -71,6 +71,8 @@ pub(crate) const ROUTES: &[Route] = table! {
     get  VIEWER    "/api/v1/jobs/{id}"              show_job            jobs::show;
     get  VIEWER    "/api/v1/jobs/{id}/output"       read_output         jobs::output;
     get  VIEWER    "/api/v1/jobs/{id}/output/stream" stream_output      stream::output::listen;
+    get  VIEWER    "/api/v1/jobs/{id}/tasks"        list_tasks          tasks::list;
+    get  VIEWER    "/api/v1/jobs/{id}/tasks/stream" stream_tasks        stream::tasks::listen;
     post OPERATOR  "/api/v1/jobs/{id}/retry"        retry_job           jobs::retry;
     post OPERATOR  "/api/v1/jobs/{id}/cancel"       cancel_job          jobs::cancel;
     get  VIEWER    "/api/v1/dead"                   list_dead_letters   dead::list;

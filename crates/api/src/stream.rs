@@ -30,7 +30,9 @@ use crate::{
 };
 
 pub(crate) mod events;
+pub(crate) mod job;
 pub(crate) mod output;
+pub(crate) mod tasks;
 
 /// How soon a client comes back whose connection was lost.
 const RETRY: Duration = Duration::from_secs(2);

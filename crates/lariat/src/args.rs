@@ -10,6 +10,7 @@ use model::{
     id::{DeadLetterId, EventId, JobId, RuleName},
     job::JobState,
     ports::{DeadKind, DeadState},
+    task::TaskStatus,
     topic::TopicPattern,
 };
 
@@ -372,6 +373,8 @@ pub(crate) enum Jobs {
         #[arg(long, conflicts_with = "follow")]
         json: bool,
     },
+    /// What a job's playbooks did to which hosts.
+    Tasks(Tasks),
     /// Try a failed, cancelled or held job again.
     Retry {
         /// The job's id.
@@ -390,6 +393,28 @@ pub(crate) enum Jobs {
         #[command(flatten)]
         json: Json,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tasks {
+    /// The job's id.
+    #[arg(value_name = "JOB")]
+    pub(crate) id: JobId,
+    /// Follow until the job has ended.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Instead of the last attempt.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) attempt: Option<u32>,
+    /// Results of this kind only.
+    #[arg(long, value_parser = words::task_status())]
+    pub(crate) status: Option<TaskStatus>,
+    /// Of this host only.
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// Everything that was told, as the API's JSON.
+    #[arg(long, conflicts_with = "follow")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

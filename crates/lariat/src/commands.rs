@@ -27,6 +27,7 @@ pub(crate) mod rerun;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod tail;
+pub(crate) mod tasks;
 pub(crate) mod test;
 pub(crate) mod token;
 

@@ -6,6 +6,7 @@
 )]
 
 mod command;
+mod conformance;
 mod corpus;
 mod guard;
 mod playbook;

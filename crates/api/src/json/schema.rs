@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use model::{audit, event, job, link, ports, token, verdict, warm};
+use model::{audit, event, job, link, ports, task, token, verdict, warm};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// A stand-in that is one of a few words.
@@ -42,6 +42,8 @@ words! {
     LinkState = link::LinkState::ALL.map(link::LinkState::as_str);
     AckMode = ["stored", "done"];
     WarmState = warm::WarmState::ALL.map(warm::WarmState::as_str);
+    TaskEventKind = task::TaskEventKind::ALL.map(task::TaskEventKind::as_str);
+    TaskStatus = task::TaskStatus::ALL.map(task::TaskStatus::as_str);
     Role = token::Role::ALL.map(token::Role::as_str);
     AuditAction = audit::AuditAction::ALL.map(audit::AuditAction::as_str);
 }

@@ -185,14 +185,38 @@ fn stream(tag: &'static str, summary: &'static str) -> Operation {
     operation.with([last_event_id()]).or([Code::Overloaded])
 }
 
+/// A stream that ends with what it is about.
+fn stream_to_its_end(tag: &'static str, summary: &'static str) -> Operation {
+    let mut operation = stream(tag, summary);
+    operation.answers.push(Success {
+        status: 204,
+        text: "There is nothing behind the last message.",
+        content: Vec::new(),
+        headers: Vec::new(),
+    });
+    operation
+}
+
+/// Which of the task events of a job.
+fn task_filters() -> [Parameter; 4] {
+    let attempt = whole(u64::from(u32::MAX));
+    let kind = schemas_of_words::<schema::TaskEventKind>();
+    let status = schemas_of_words::<schema::TaskStatus>();
+    [
+        query("attempt", "Instead of the last one.", attempt),
+        query("kind", "Of this kind only.", kind),
+        query("status", "Results with this status only.", status),
+        query("host", "About this host only.", text()),
+    ]
+}
+
 /// The operation of a name; pages have none.
 pub(crate) fn find(name: &str, schemas: &mut Schemas) -> Option<Operation> {
     let found = match name {
         "list_events" | "publish_events" | "stream_events" | "show_event" | "show_chain"
         | "list_verdicts" => events(name, schemas)?,
-        "list_jobs" | "show_job" | "read_output" | "stream_output" | "retry_job" | "cancel_job" => {
-            jobs(name, schemas)?
-        }
+        "list_jobs" | "show_job" | "read_output" | "stream_output" | "list_tasks"
+        | "stream_tasks" | "retry_job" | "cancel_job" => jobs(name, schemas)?,
         "list_dead_letters" | "show_dead_letter" | "retry_dead_letter" | "discard_dead_letter" => {
             dead(name, schemas)?
         }
@@ -295,15 +319,18 @@ fn jobs(name: &str, schemas: &mut Schemas) -> Option<Operation> {
             }];
             operation.with(part())
         }
-        "stream_output" => {
-            let mut operation = stream(TAG, "What a job prints, as it does.").with(part());
-            operation.answers.push(Success {
-                status: 204,
-                text: "There is nothing behind the last message.",
-                content: Vec::new(),
-                headers: Vec::new(),
-            });
-            operation
+        "stream_output" => stream_to_its_end(TAG, "What a job prints, as it does.").with(part()),
+        "list_tasks" => {
+            let list = schemas.of::<json::List<json::TaskEvent>>();
+            let place = json!({"type": "string", "pattern": "^[0-9]{1,9}\\.[0-9]{1,18}$"});
+            let limit = page().into_iter().filter(|one| one.name == "limit");
+            Operation::read(TAG, "What playbooks did to which hosts.", list)
+                .with(task_filters())
+                .with(limit)
+                .with([query("after", "Where the page before ended.", place)])
+        }
+        "stream_tasks" => {
+            stream_to_its_end(TAG, "What playbooks do, as they do it.").with(task_filters())
         }
         "retry_job" => Operation::act(TAG, "Try a job again.", (202, job)).or([Code::WrongState]),
         "cancel_job" => Operation::act(TAG, "End a job.", (202, job)).or([Code::WrongState]),

@@ -1,11 +1,15 @@
 //! What the pages show, as plain texts: templates decide nothing.
 
+use std::collections::HashMap;
+
 use model::{
     clock::Timestamp,
     event::{Event, RecordedEvent},
+    id::JobId,
     job::{Job, JobState},
     json::Object,
     page::Cursor,
+    task::Recap,
     verdict::{Explanation, StoredVerdict, Truth, Verdict},
 };
 use serde::Serialize;
@@ -13,6 +17,7 @@ use serde_json::Value;
 
 use self::{
     badge::{Badge, job_badge, severity_badge, verdict_badge},
+    task::{RecapLine, recap_line},
     time::{ago, between},
 };
 use crate::{json::Status, problem::Problem};
@@ -22,6 +27,7 @@ mod time;
 
 pub(super) mod job;
 pub(super) mod link;
+pub(super) mod task;
 
 /// Characters of a body that are shown; the API has the rest.
 const MAX_BODY: usize = 64 * 1024;
@@ -160,9 +166,10 @@ struct JobLine {
     attempts: Option<String>,
     duration: Option<String>,
     reason: Option<String>,
+    recap: Option<RecapLine>,
 }
 
-fn job_line(job: &Job, now: Timestamp) -> JobLine {
+fn job_line(job: &Job, recaps: &Recaps, now: Timestamp) -> JobLine {
     JobLine {
         id: job.id.to_string(),
         rule: job.rule.to_string(),
@@ -170,6 +177,7 @@ fn job_line(job: &Job, now: Timestamp) -> JobLine {
         attempts: (job.attempts.len() > 1).then(|| plural(job.attempts.len(), "attempt")),
         duration: duration(job.started, job.finished, now),
         reason: job.reason.as_deref().filter(|r| !r.is_empty()).map(line),
+        recap: recaps.get(&job.id).map(recap_line),
     }
 }
 
@@ -181,6 +189,9 @@ fn duration(
     started.map(|started| between(started, finished.unwrap_or(now)))
 }
 
+/// What playbooks told of the hosts of jobs.
+pub(super) type Recaps = HashMap<JobId, Recap>;
+
 /// The first line of a text, shortened.
 fn line(text: &str) -> String {
     cut_at(200, text.lines().next().unwrap_or_default()).0
@@ -189,7 +200,7 @@ fn line(text: &str) -> String {
 pub(super) fn card(
     event: &Event,
     verdicts: &[StoredVerdict],
-    jobs: &[Job],
+    (jobs, recaps): (&[Job], &Recaps),
     now: Timestamp,
 ) -> Card {
     let mut jobs: Vec<&Job> = jobs.iter().collect();
@@ -210,7 +221,10 @@ pub(super) fn card(
                 reason: line(&verdict.reason),
             })
             .collect(),
-        jobs: jobs.into_iter().map(|job| job_line(job, now)).collect(),
+        jobs: jobs
+            .into_iter()
+            .map(|job| job_line(job, recaps, now))
+            .collect(),
     }
 }
 
@@ -361,7 +375,7 @@ fn explained(explanation: &Explanation) -> Explained {
 pub(super) fn event(
     recorded: &RecordedEvent,
     explanations: &[Explanation],
-    jobs: &[Job],
+    (jobs, recaps): (&[Job], &Recaps),
     now: Timestamp,
 ) -> EventView {
     let RecordedEvent {
@@ -403,7 +417,11 @@ pub(super) fn event(
         unlisted_headers: event.headers.len().saturating_sub(MAX_HEADERS),
         body,
         is_cut,
-        jobs: jobs.iter().rev().map(|job| job_line(job, now)).collect(),
+        jobs: jobs
+            .iter()
+            .rev()
+            .map(|job| job_line(job, recaps, now))
+            .collect(),
         groups: groups(&matched, &unmatched),
     }
 }

@@ -1,11 +1,9 @@
 //! `GET /api/v1/jobs/{id}/output/stream`: what a job prints, as it prints it.
 //!
-//! A message holds bytes of one attempt. The id of a message is the attempt
-//! and the offset behind those bytes, so a client that comes back goes on with
-//! the next byte. Characters are not cut in two; bytes that are not UTF-8
-//! travel as base64.
+//! A message holds bytes of one attempt. Characters are not cut in two; bytes
+//! that are not UTF-8 travel as base64.
 
-use std::{collections::VecDeque, fmt, ops::ControlFlow, str::FromStr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     http::{HeaderMap, StatusCode, Uri},
@@ -13,15 +11,17 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use engine::Following;
 use model::{
     id::JobId,
-    job::{Job, JobState},
     ports::{Output, OutputQuery, StoreError},
 };
 use serde::Serialize;
 
-use super::{DropReason, Dropped, Guest, LAST_EVENT_ID, Source, last_event_id, message};
+use super::{
+    Guest, LAST_EVENT_ID,
+    job::{At, JobStream, Part, Seen, seen},
+    message,
+};
 use crate::{
     app::{App, Shared},
     gate::Caller,
@@ -34,13 +34,6 @@ use crate::{
 /// Bytes of output in one message.
 const CHUNK: usize = 256 * 1024;
 
-/// A wake-up makes it fast, looking again makes it right.
-const POLL: Duration = Duration::from_secs(1);
-
-/// The id of the last message: a client that comes back with it is told that
-/// there is nothing to come back for.
-const END: &str = "end";
-
 pub(crate) async fn listen(
     app: Shared,
     caller: Caller,
@@ -52,20 +45,13 @@ pub(crate) async fn listen(
     let attempt = params.number::<u32>("attempt");
     let step = params.number::<usize>("step");
     let offset = params.number::<u64>("offset").unwrap_or(0);
-    let last = last_event_id(&headers, &mut params);
-    let seen = match last.as_deref() {
-        None => None,
-        Some(END) => {
+    let seen = match seen(&headers, &mut params) {
+        Seen::Nothing => None,
+        Seen::Until(at) => Some(at),
+        Seen::Everything => {
             params.finish()?;
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        Some(text) => match text.parse::<At>() {
-            Ok(at) => Some(at),
-            Err(error) => {
-                params.refuse(LAST_EVENT_ID, error.to_string());
-                None
-            }
-        },
     };
     let id: JobId = routes::id(id, "job")?;
     let following = app.engine.follow(&id);
@@ -96,14 +82,7 @@ pub(crate) async fn listen(
         return Err(Problem::not_found("step", &name));
     }
     let place = app.streams.place()?;
-    let printed = Printed {
-        app: Arc::clone(&app),
-        following,
-        job: id,
-        step,
-        at,
-        seen: None,
-    };
+    let printed = JobStream::new(Arc::clone(&app), following, (id, at), Printed { step });
     let guest = Guest {
         app: Arc::clone(&app),
         caller,
@@ -127,64 +106,9 @@ async fn reaches(app: &App, (job, step): (&JobId, Option<usize>), at: At) -> Ans
     Ok(output.is_some_and(|output| !output.bytes.is_empty()))
 }
 
-/// A place in the output of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct At {
-    attempt: u32,
-    offset: u64,
-}
-
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("is not an id that a stream of this output has given")]
-struct AtError;
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.attempt, self.offset)
-    }
-}
-
-impl FromStr for At {
-    type Err = AtError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        fn number<T: FromStr>(text: &str) -> Option<T> {
-            let is_plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            is_plain.then(|| text.parse().ok()).flatten()
-        }
-        let (attempt, offset) = text.split_once('.').ok_or(AtError)?;
-        Ok(Self {
-            attempt: number(attempt).ok_or(AtError)?,
-            offset: number(offset).ok_or(AtError)?,
-        })
-    }
-}
-
-/// The output of a job, from a place on.
+/// The output of a job.
 struct Printed {
-    app: Arc<App>,
-    following: Following,
-    job: JobId,
     step: Option<usize>,
-    at: At,
-    /// The job as it was before the output was read that is being given.
-    seen: Option<Seen>,
-}
-
-struct Seen {
-    state: JobState,
-    reason: Option<String>,
-    attempts: Vec<u32>,
-}
-
-impl From<Job> for Seen {
-    fn from(job: Job) -> Self {
-        Self {
-            state: job.state,
-            reason: job.reason,
-            attempts: job.attempts.iter().map(|one| one.number).collect(),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -202,70 +126,21 @@ enum Content<'a> {
     Base64(String),
 }
 
-#[derive(Serialize)]
-struct End {
-    state: JobState,
-    reason: Option<String>,
-    attempt: u32,
-}
-
-impl Printed {
-    async fn look(
+impl Part for Printed {
+    async fn next(
         &mut self,
-        messages: &mut VecDeque<Bytes>,
-    ) -> Result<ControlFlow<Option<Dropped>>, StoreError> {
-        loop {
-            let changed = self.following.changed();
-            // The state is read before the output: what an ended job has
-            // printed is all there.
-            if self.seen.is_none() {
-                match self.app.engine.history().job(&self.job).await? {
-                    Some(job) => self.seen = Some(job.into()),
-                    None => return Ok(ControlFlow::Break(Some(self.gone()))),
-                }
-            }
-            if let Some(chunk) = self.chunk().await? {
-                messages.push_back(chunk);
-                return Ok(ControlFlow::Continue(()));
-            }
-            let Some(seen) = self.seen.take() else {
-                continue;
-            };
-            let later = seen.attempts.iter().find(|it| **it > self.at.attempt);
-            if let Some(later) = later {
-                self.at = At {
-                    attempt: *later,
-                    offset: 0,
-                };
-                self.seen = Some(seen);
-                continue;
-            }
-            if is_over(seen.state) {
-                let end = End {
-                    state: seen.state,
-                    reason: seen.reason,
-                    attempt: self.at.attempt,
-                };
-                messages.push_back(message(Some(END), END, &end));
-                return Ok(ControlFlow::Break(None));
-            }
-            tokio::select! {
-                () = changed => {}
-                () = tokio::time::sleep(POLL) => {}
-            }
-        }
-    }
-
-    /// The next bytes of the attempt, if there are any now.
-    async fn chunk(&mut self) -> Result<Option<Bytes>, StoreError> {
+        app: &App,
+        job: &JobId,
+        at: At,
+    ) -> Result<Option<(Vec<Bytes>, At)>, StoreError> {
         let query = OutputQuery {
-            job: self.job.clone(),
-            attempt: Some(self.at.attempt),
+            job: job.clone(),
+            attempt: Some(at.attempt),
             step: self.step,
-            offset: self.at.offset,
+            offset: at.offset,
             max: CHUNK,
         };
-        let output = self.app.engine.history().output(&query).await?;
+        let output = app.engine.history().output(&query).await?;
         let Some(Output { bytes, is_open, .. }) = output else {
             return Ok(None);
         };
@@ -274,35 +149,19 @@ impl Printed {
             return Ok(None);
         }
         let chunk = Chunk {
-            attempt: self.at.attempt,
-            offset: self.at.offset,
+            attempt: at.attempt,
+            offset: at.offset,
             content: match std::str::from_utf8(bytes) {
                 Ok(text) => Content::Text(text),
                 Err(_) => Content::Base64(STANDARD.encode(bytes)),
             },
         };
-        self.at.offset += bytes.len() as u64;
-        Ok(Some(message(Some(&self.at.to_string()), "output", &chunk)))
-    }
-
-    fn gone(&self) -> Dropped {
-        Dropped {
-            reason: DropReason::Gone,
-            detail: format!("job `{}` is not there any more", self.job),
-        }
-    }
-}
-
-impl Source for Printed {
-    async fn next(&mut self, messages: &mut VecDeque<Bytes>) -> ControlFlow<Option<Dropped>> {
-        match self.look(messages).await {
-            Ok(flow) => flow,
-            Err(error) => ControlFlow::Break(Some(Dropped::store(error))),
-        }
-    }
-
-    fn place(&self) -> String {
-        self.at.to_string()
+        let behind = At {
+            offset: at.offset + bytes.len() as u64,
+            ..at
+        };
+        let message = message(Some(&behind.to_string()), "output", &chunk);
+        Ok(Some((vec![message], behind)))
     }
 }
 
@@ -313,22 +172,6 @@ fn whole_characters(bytes: &[u8], is_open: bool) -> &[u8] {
             bytes.get(..error.valid_up_to()).unwrap_or(bytes)
         }
         Ok(_) | Err(_) => bytes,
-    }
-}
-
-/// Whether nothing more happens to the job by itself.
-fn is_over(state: JobState) -> bool {
-    match state {
-        JobState::Succeeded
-        | JobState::Failed
-        | JobState::Cancelled
-        | JobState::Held
-        | JobState::Returned => true,
-        JobState::Waiting
-        | JobState::Queued
-        | JobState::Running
-        | JobState::Retrying
-        | JobState::Delayed => false,
     }
 }
 

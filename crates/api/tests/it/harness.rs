@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use engine::{Engine, EngineParts, Settings};
 use model::{
     action::{StepCall, StepContext, StepControl, StepReport},
-    clock::Clock,
+    clock::{Clock, Timestamp},
     diagnostic::Diagnostic,
     fault::NoFaults,
     id::Principal,
@@ -24,6 +24,9 @@ use model::{
         transport::{Sink, Source},
     },
     route::Route,
+    task::{
+        HostRecap, ItemFailure, Items, PlayStart, TaskEvent, TaskResult, TaskStart, TaskStatus,
+    },
 };
 use serde_json::Value;
 use testkit::{MemoryStore, TestClock};
@@ -88,6 +91,83 @@ fn project_text(rules: &str) -> ProjectText {
     }
 }
 
+/// What a playbook tells that changes something on one host and fails on
+/// another; names may be anything.
+pub(crate) fn told() -> Vec<TaskEvent> {
+    let result = |host: &str, status| TaskResult {
+        play: "web <servers>".to_owned(),
+        task: "copy <b>it</b>".to_owned(),
+        host: host.to_owned(),
+        status,
+        handler: false,
+        duration_ms: Some(1_234),
+        message: None,
+        diff: None,
+        censored: false,
+        delegated_to: None,
+        tries: None,
+        items: None,
+    };
+    let changed = TaskResult {
+        diff: Some("--- before\n+++ after\n-<one>\n+<two>\n".to_owned()),
+        delegated_to: Some("localhost".to_owned()),
+        tries: Some(2),
+        ..result("web1", TaskStatus::Changed)
+    };
+    let failed = TaskResult {
+        message: Some("<script>no</script> room\n\u{fffd}[31m".to_owned()),
+        items: Some(Items {
+            ok: 1,
+            failed: 2,
+            failures: vec![
+                ItemFailure {
+                    item: Some("x".to_owned()),
+                    message: Some("full".to_owned()),
+                    censored: false,
+                },
+                ItemFailure {
+                    censored: true,
+                    ..ItemFailure::default()
+                },
+            ],
+            ..Items::default()
+        }),
+        ..result("db<1>", TaskStatus::Failed)
+    };
+    let hidden = TaskResult {
+        censored: true,
+        handler: true,
+        duration_ms: None,
+        ..result("web1", TaskStatus::Ok)
+    };
+    let recap = |host: &str, changed, failed| {
+        TaskEvent::Recap(HostRecap {
+            ok: 2,
+            changed,
+            failed,
+            ..HostRecap::of(host)
+        })
+    };
+    vec![
+        TaskEvent::Play(PlayStart {
+            play: "web <servers>".to_owned(),
+        }),
+        TaskEvent::Task(TaskStart {
+            play: "web <servers>".to_owned(),
+            task: "copy <b>it</b>".to_owned(),
+            action: "copy".to_owned(),
+            role: Some("web".to_owned()),
+            handler: false,
+        }),
+        TaskEvent::Result(changed),
+        TaskEvent::Result(failed),
+        TaskEvent::Result(hidden),
+        recap("db<1>", 0, 1),
+        recap("web1", 1, 0),
+        TaskEvent::LeftOut { count: 3 },
+    ]
+}
+
 /// Runs no program: what a command would do is said by its first word.
 struct Scripted;
 
@@ -114,6 +194,16 @@ impl Action for Scripted {
                 assert!(by, "the engine holds the other end");
                 Outcome::Cancelled {
                     by: Principal("api".to_owned()),
+                }
+            }
+            "play" => {
+                let now = Timestamp::from_millis(1_790_000_000_000);
+                let told = told().into_iter().map(|event| (now, event));
+                control.tasks.tell(told.collect()).await;
+                Outcome::Failed {
+                    exit: Some(Exit::Code(2)),
+                    summary: "exit code 2: failed on 1 of 2 hosts".to_owned(),
+                    retry: Retry::Worthwhile,
                 }
             }
             word => {
@@ -194,6 +284,7 @@ pub(crate) async fn serve_linked(
         audit: Arc::clone(&store) as _,
         chains: Arc::clone(&store) as _,
         lifecycle: Arc::clone(&store) as _,
+        task_log: Arc::clone(&store) as _,
         sources: links.sources,
         sinks: links.sinks,
         routes: links.routes,

@@ -21,5 +21,6 @@ mod refusals;
 mod shapes;
 mod smuggling;
 mod streams;
+mod tasks;
 mod tls;
 mod tokens;

@@ -1,7 +1,7 @@
 //! Streams: nothing is missing, nothing comes twice, and nobody waits for a
 //! reader.
 
-mod reader;
+pub(crate) mod reader;
 
 use std::{sync::Arc, time::Duration};
 

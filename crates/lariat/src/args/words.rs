@@ -9,6 +9,7 @@ use model::{
     event::Severity,
     job::JobState,
     ports::{DeadKind, DeadState},
+    task::TaskStatus,
     token::Role,
 };
 
@@ -31,6 +32,10 @@ pub(super) fn severity() -> impl TypedValueParser<Value = Severity> {
 
 pub(super) fn job_state() -> impl TypedValueParser<Value = JobState> {
     words(JobState::ALL)
+}
+
+pub(super) fn task_status() -> impl TypedValueParser<Value = TaskStatus> {
+    words(TaskStatus::ALL)
 }
 
 pub(super) fn dead_kind() -> impl TypedValueParser<Value = DeadKind> {

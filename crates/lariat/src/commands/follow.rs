@@ -313,7 +313,7 @@ fn became(state: JobState, reason: Option<&str>) -> String {
 }
 
 /// Whether nothing more happens to a job by itself.
-fn is_over(state: JobState) -> bool {
+pub(crate) fn is_over(state: JobState) -> bool {
     match state {
         JobState::Succeeded
         | JobState::Failed

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     args::Jobs,
     client::{Answer, Client},
-    commands::{Query, fact, follow, job_state, more},
+    commands::{Query, fact, follow, job_state, more, tasks},
     config::Environment,
     console::{Column, Console, Span, Style, Table},
     exit::Exit,
@@ -46,12 +46,23 @@ pub(crate) async fn run(
         }
         Jobs::Show { id, json } => {
             let answer = client.get(&["jobs", id.as_str()], &[]).await?;
+            let job: Job = answer.read()?;
+            let has_tasks = tasks::may_have(&job);
             if json.json {
-                console.json(&answer.value()?)?;
+                let mut whole = answer.value()?;
+                if has_tasks {
+                    whole["tasks"] = Value::Array(tasks::all(client, id, Query::new).await?);
+                }
+                console.json(&whole)?;
             } else {
-                show(&answer.read()?, console)?;
+                show(&job, console)?;
+                if has_tasks {
+                    tasks::show(client, console, id).await?;
+                }
+                advise(&job, console);
             }
         }
+        Jobs::Tasks(command) => return tasks::run(command, client, console).await,
         Jobs::Output {
             id,
             follow: true,
@@ -152,6 +163,11 @@ fn show(job: &Job, console: &mut Console) -> Result<(), Failure> {
     for attempt in &job.attempts {
         show_attempt(attempt, console)?;
     }
+    Ok(())
+}
+
+/// What there is to do about a job that does not go on by itself.
+fn advise(job: &Job, console: &mut Console) {
     match job.state {
         JobState::Held => {
             let id = &job.id;
@@ -171,7 +187,6 @@ fn show(job: &Job, console: &mut Console) -> Result<(), Failure> {
         | JobState::Failed
         | JobState::Cancelled => {}
     }
-    Ok(())
 }
 
 fn show_attempt(attempt: &Attempt, console: &mut Console) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// conversation, so that is asked by one of its own.
 const MOST: [&str; 2] = ["--exclude-path-regex=stream$|revoke$", "--max-time=45"];
 const REVOKE: [&str; 2] = ["--include-path-regex=revoke$", "--max-time=10"];
-const STREAMS: usize = 2;
+const STREAMS: usize = 3;
 
 /// Nobody can write into a schema which values go with which, so valid ones
 /// may be refused; they are with a 400.

@@ -250,11 +250,9 @@ async fn recaps(
                  row_number() OVER (PARTITION BY job, has_failed ORDER BY host) AS failed_rank,
                  row_number() OVER (PARTITION BY job, has_changed ORDER BY host) AS changed_rank
              FROM hosts)
-         SELECT id, host, has_failed, has_changed, hosts, failed, changed,
-             failed_rank, changed_rank
-         FROM ranked JOIN jobs ON jobs.seq = ranked.job
+         SELECT jobs.id, ranked.* FROM ranked JOIN jobs ON jobs.seq = ranked.job
          WHERE failed_rank <= ?2 OR changed_rank <= ?2
-         ORDER BY job, host",
+         ORDER BY ranked.job, ranked.host",
     )
     .bind(list(&ids))
     .bind(signed(MOST_NAMES))

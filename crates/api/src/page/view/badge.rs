@@ -4,6 +4,7 @@ use model::{
     event::Severity,
     job::{Attempt, JobState, Outcome, StepState},
     link::LinkState,
+    task::TaskStatus,
     verdict::Verdict,
 };
 use serde::Serialize;
@@ -52,6 +53,19 @@ pub(super) fn step_badge(state: StepState) -> Badge {
             StepState::Lost => "warn",
             StepState::Running => "busy",
             StepState::Cancelled | StepState::Skipped => "plain",
+        },
+    }
+}
+
+pub(super) fn task_badge(status: TaskStatus) -> Badge {
+    Badge {
+        text: status.as_str(),
+        tone: match status {
+            TaskStatus::Ok => "good",
+            TaskStatus::Changed => "busy",
+            TaskStatus::Failed | TaskStatus::Unreachable => "bad",
+            TaskStatus::Rescued | TaskStatus::Ignored => "warn",
+            TaskStatus::Skipped => "plain",
         },
     }
 }

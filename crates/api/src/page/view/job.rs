@@ -11,6 +11,7 @@ use super::{
     Moment,
     badge::{Badge, job_badge, outcome_badge, step_badge},
     cut, duration, pretty_object,
+    task::TasksView,
     time::between,
 };
 
@@ -35,6 +36,7 @@ pub(in crate::page) struct JobView {
     result: Option<String>,
     attempts: Vec<AttemptView>,
     output: Option<OutputView>,
+    tasks: Option<TasksView>,
     is_returned: bool,
     can_retry: bool,
     can_cancel: bool,
@@ -71,7 +73,11 @@ pub(super) struct OutputView {
     is_open: bool,
 }
 
-pub(in crate::page) fn job(job: &Job, output: Option<&Output>, now: Timestamp) -> JobView {
+pub(in crate::page) fn job(
+    job: &Job,
+    (output, tasks): (Option<&Output>, Option<TasksView>),
+    now: Timestamp,
+) -> JobView {
     JobView {
         id: job.id.to_string(),
         rule: job.rule.to_string(),
@@ -97,6 +103,7 @@ pub(in crate::page) fn job(job: &Job, output: Option<&Output>, now: Timestamp) -
             .map(|attempt| attempt_view(attempt, now))
             .collect(),
         output: output.map(output_view),
+        tasks,
         is_returned: job.state == JobState::Returned,
         can_retry: job.state.is_retryable(),
         can_cancel: !job.state.is_ended(),
