@@ -436,10 +436,13 @@ impl Shared {
 fn pause(failures: u32) -> Duration {
     match failures {
         0 => Duration::ZERO,
-        _ => (FIRST_PAUSE * 2_u32.saturating_pow(failures - 1)).min(LONGEST_PAUSE),
+        _ => (FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures - 1))).min(LONGEST_PAUSE),
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,14 +148,9 @@ impl Keeper {
         };
         self.shared
             .note_version(&self.seed.key, self.generation, ready.version());
-        let idle = self
-            .shared
-            .limits
-            .map_or(Duration::ZERO, |limits| limits.idle);
-        let mut serving = pin!(server::serve(control, requests, idle));
-        // It is asked for the proof's own run meanwhile.
+        // It is asked for the proof's own run meanwhile, and for no other.
         tokio::select! {
-            over = &mut serving => return over,
+            over = server::serve(control, requests, Duration::MAX) => return over,
             result = self.prove(&server, &ready) => match result {
                 Ok(()) => self.shared.open(&self.seed.key, self.generation, &server),
                 Err(over) => return over,
@@ -163,7 +158,9 @@ impl Keeper {
         }
         // The pool's own is what keeps it wanted.
         drop(server);
-        serving.await
+        let limits = self.shared.limits;
+        let idle = limits.map_or(Duration::MAX, |limits| limits.idle);
+        server::serve(control, requests, idle).await
     }
 
     /// Unless it is known already what would come of it.

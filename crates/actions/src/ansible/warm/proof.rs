@@ -5,7 +5,7 @@
 //! Only the clock may make a difference.
 
 use std::{
-    fmt,
+    mem,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -33,7 +33,7 @@ use super::{Shared, lock, seed::Seed, server::Server};
 use crate::{
     ansible::{
         cold::{self, Recipe},
-        vars,
+        told, vars,
     },
     process::{self, End, Ended},
     settings::ActionSettings,
@@ -108,9 +108,10 @@ impl Trial<'_> {
         for _ in 0..TRIES {
             let cold = self.observe(None).await.map_err(Unproven::Failed)?;
             if cold.exit != Some(Exit::Code(0)) {
-                return Err(Unproven::Differs(format!(
-                    "its trial playbook does not succeed here without it: {}",
-                    cold.last_line()
+                // Without an end there is nothing to compare with.
+                return Err(Unproven::Failed(format!(
+                    "the trial playbook does not succeed here when it starts cold: {}",
+                    cold.complaint()
                 )));
             }
             let warm = self.observe(Some(self.server));
@@ -132,7 +133,8 @@ impl Trial<'_> {
         let files = StepFiles::create(settings, &context)?;
         cold::furnish_bare(&files)?;
         let recipe = self.recipe(&context, &files)?;
-        let program = recipe.program(&files)?;
+        let mut program = recipe.program(&files)?;
+        let listener = told::listen_to(&mut program)?;
         let kept = Arc::new(Kept::default());
         // Whoever could stop it stays until it has ended.
         let (_stop, stop) = watch::channel(None);
@@ -145,11 +147,16 @@ impl Trial<'_> {
             follow_ups: Arc::clone(&kept) as _,
             tasks: Arc::clone(&kept) as _,
         };
+        let keeper = (&*kept as &dyn TaskSink, &*settings.clock);
         let ended = match server {
-            None => process::run(program, &context, control, settings).await,
+            None => {
+                let running = process::run(program, &context, control, settings);
+                listener.while_running(running, keeper).await
+            }
             Some(server) => {
                 let pipes = self.shared.fork(server, &program).await?;
-                process::run_warm(program, &context, control, settings, pipes).await
+                let running = process::run_warm(program, &context, control, settings, pipes);
+                listener.while_running(running, keeper).await
             }
         };
         let Ended { end, exit, .. } = ended;
@@ -161,6 +168,7 @@ impl Trial<'_> {
         Ok(Observed {
             exit,
             lines: kept.lines(&place),
+            told: mem::take(&mut lock(&kept.told)),
             result: step::read_result(files.result),
         })
     }
@@ -227,10 +235,13 @@ pub(super) fn context(seed: &Seed, settings: &ActionSettings) -> StepContext {
 }
 
 /// What can be seen of a run.
+#[derive(Debug)]
 struct Observed {
     exit: Option<Exit>,
-    /// Sorted: what plugins say about times comes in the order of these.
+    /// Times are hidden in them.
     lines: Vec<String>,
+    /// What our callback plugin told of tasks and hosts.
+    told: Vec<String>,
     /// The recap, and what `set_stats` collected.
     result: Result<Option<Object>, String>,
 }
@@ -241,48 +252,67 @@ impl Observed {
             let said = |exit: Option<Exit>| exit.map_or("none".to_owned(), step::describe);
             return Some(format!("{}, not {}", said(warm.exit), said(self.exit)));
         }
-        let missing = self.lines.iter().find(|line| !warm.lines.contains(line));
-        if let Some(line) = missing {
-            return Some(format!("it did not print {line:?}"));
+        let printed = first_difference(&untimed(&self.lines), &untimed(&warm.lines))
+            // Lines with times may stand in the order of these.
+            .or_else(|| first_difference(&timed(&self.lines), &timed(&warm.lines)));
+        if let Some((cold, warm)) = printed {
+            return Some(format!("it printed {warm:?}, not {cold:?}"));
         }
-        let added = warm.lines.iter().find(|line| !self.lines.contains(line));
-        if let Some(line) = added {
-            return Some(format!("it printed {line:?}"));
-        }
-        if self.lines != warm.lines {
-            return Some("it printed a line more or less often".to_owned());
+        if let Some((cold, warm)) = first_difference(&self.told, &warm.told) {
+            return Some(format!("it told {warm}, not {cold}"));
         }
         (self.result != warm.result)
             .then(|| "its recap or its `set_stats` say something else".to_owned())
     }
 
-    fn last_line(&self) -> String {
-        self.lines
-            .iter()
-            .find(|line| line.contains("fatal") || line.contains("ERROR"))
-            .or(self.lines.last())
-            .cloned()
-            .unwrap_or_default()
+    /// What it has to say about its failure.
+    fn complaint(&self) -> &str {
+        let is_one = |line: &&String| line.contains("fatal:") || line.contains("ERROR");
+        let line = self.lines.iter().find(is_one).or(self.lines.last());
+        line.map_or("it prints nothing", String::as_str)
     }
 }
 
-/// Keeps what a run says.
-#[derive(Default)]
-struct Kept(Mutex<Vec<u8>>);
+const TIME: char = '#';
 
-impl fmt::Debug for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kept")
-    }
+fn untimed(lines: &[String]) -> Vec<String> {
+    let lines = lines.iter().filter(|line| !line.contains(TIME));
+    lines.cloned().collect()
+}
+
+fn timed(lines: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = lines
+        .iter()
+        .filter(|line| line.contains(TIME))
+        .cloned()
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn first_difference(cold: &[String], warm: &[String]) -> Option<(String, String)> {
+    let longest = cold.len().max(warm.len());
+    (0..longest)
+        .map(|at| {
+            let line =
+                |lines: &[String]| lines.get(at).map_or("nothing", String::as_str).to_owned();
+            (line(cold), line(warm))
+        })
+        .find(|(cold, warm)| cold != warm)
+}
+
+/// Keeps what a run says.
+#[derive(Debug, Default)]
+struct Kept {
+    output: Mutex<Vec<u8>>,
+    told: Mutex<Vec<String>>,
 }
 
 impl Kept {
     fn lines(&self, place: &Path) -> Vec<String> {
-        let text = String::from_utf8_lossy(&lock(&self.0)).into_owned();
+        let text = String::from_utf8_lossy(&lock(&self.output)).into_owned();
         let text = text.replace(place.to_string_lossy().as_ref(), "PRIVATE");
-        let mut lines: Vec<String> = text.lines().map(mask).collect();
-        lines.sort();
-        lines
+        text.lines().map(mask).collect()
     }
 }
 
@@ -297,7 +327,7 @@ fn mask(line: &str) -> String {
         }
         let digits = number.trim_end_matches(['.', ':']);
         if digits.contains(['.', ':']) {
-            masked.push('#');
+            masked.push(TIME);
             masked.push_str(number.get(digits.len()..).unwrap_or_default());
         } else {
             masked.push_str(&number);
@@ -312,13 +342,30 @@ fn mask(line: &str) -> String {
 #[async_trait]
 impl OutputSink for Kept {
     async fn write(&self, bytes: Vec<u8>) {
-        lock(&self.0).extend(bytes);
+        lock(&self.output).extend(bytes);
     }
 }
 
 #[async_trait]
 impl TaskSink for Kept {
-    async fn tell(&self, _: Vec<(Timestamp, TaskEvent)>) {}
+    async fn tell(&self, events: Vec<(Timestamp, TaskEvent)>) {
+        let lines = events.into_iter().filter_map(|(_, event)| match event {
+            // Ansible counts plays and tasks differently in each process.
+            TaskEvent::Play(_) | TaskEvent::Task(_) => None,
+            TaskEvent::Result(result) => Some(format!(
+                "{} {} handler {} {:?} censored {} {:?}",
+                result.host,
+                result.status,
+                result.handler,
+                result.message.as_deref().map(mask),
+                result.censored,
+                result.items
+            )),
+            TaskEvent::Recap(recap) => Some(format!("{recap:?}")),
+            TaskEvent::LeftOut { count } => Some(format!("{count} left out")),
+        });
+        lock(&self.told).extend(lines);
+    }
 }
 
 #[async_trait]

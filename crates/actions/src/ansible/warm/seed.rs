@@ -31,6 +31,20 @@ pub(super) struct Key {
     environment: BTreeMap<String, String>,
 }
 
+#[cfg(test)]
+impl Key {
+    /// One of many.
+    pub(super) fn of_test(number: u64) -> Self {
+        Self {
+            program: PathBuf::from("/opt/ansible-playbook"),
+            directory: PathBuf::from(format!("/project-{number}")),
+            account: None,
+            uid: None,
+            environment: BTreeMap::new(),
+        }
+    }
+}
+
 /// A kind of run.
 #[derive(Debug, Clone)]
 pub(super) struct Seed {

@@ -21,32 +21,43 @@ fn observed(exit: i32, lines: &[&str]) -> Observed {
     Observed {
         exit: Some(Exit::Code(exit)),
         lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        told: Vec::new(),
         result: Ok(None),
     }
 }
 
 #[track_caller]
 fn check_difference(warm: &Observed, expect: Option<&str>) {
-    let cold = observed(0, &["a", "b"]);
+    let cold = observed(0, &["a", "b", "# x", "# y"]);
     assert_eq!(expect, cold.differs_from(warm).as_deref());
 }
 
 #[test]
 fn whatever_can_be_seen_counts() {
-    check_difference(&observed(0, &["a", "b"]), None);
+    let same = ["a", "b", "# x", "# y"];
+    check_difference(&observed(0, &same), None);
+    check_difference(&observed(0, &["# y", "a", "# x", "b"]), None);
+    check_difference(&observed(2, &same), Some("exit code 2, not exit code 0"));
     check_difference(
-        &observed(2, &["a", "b"]),
-        Some("exit code 2, not exit code 0"),
+        &observed(0, &["b", "a", "# x", "# y"]),
+        Some("it printed \"b\", not \"a\""),
     );
-    check_difference(&observed(0, &["a"]), Some("it did not print \"b\""));
-    check_difference(&observed(0, &["a", "b", "c"]), Some("it printed \"c\""));
     check_difference(
-        &observed(0, &["a", "b", "b"]),
-        Some("it printed a line more or less often"),
+        &observed(0, &["a", "# x", "# y"]),
+        Some("it printed \"nothing\", not \"b\""),
+    );
+    check_difference(
+        &observed(0, &["a", "b", "# x", "# y", "# y"]),
+        Some("it printed \"# y\", not \"nothing\""),
     );
     let other = Observed {
+        told: vec!["here ok".to_owned()],
+        ..observed(0, &same)
+    };
+    check_difference(&other, Some("it told here ok, not nothing"));
+    let other = Observed {
         result: Err("none".to_owned()),
-        ..observed(0, &["a", "b"])
+        ..observed(0, &same)
     };
     check_difference(
         &other,
