@@ -8,6 +8,7 @@ mod broker;
 mod client;
 mod matching;
 mod memory;
+mod playbook;
 mod server;
 mod streams;
 
@@ -20,7 +21,7 @@ use crate::run::{run_with, target};
 use client::Client;
 use server::Server;
 
-const ROWS: [&str; 8] = [
+const ROWS: [&str; 9] = [
     "intake",
     "group-commit",
     "amqp",
@@ -29,6 +30,7 @@ const ROWS: [&str; 8] = [
     "streams",
     "start",
     "match",
+    "playbook",
 ];
 
 /// Rules of the project that is measured, and how many fire for an event.
@@ -84,6 +86,9 @@ pub(crate) fn bench(rows: &[String]) -> Result<()> {
     }
     if wanted("match") {
         matching::matching()?;
+    }
+    if wanted("playbook") {
+        playbook::playbook()?;
     }
     Ok(())
 }

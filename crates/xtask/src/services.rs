@@ -219,6 +219,25 @@ pub(crate) fn any_ansible() -> Result<PathBuf> {
     }
 }
 
+/// The private environment of ansible-rulebook, for measurements beside it,
+/// and its version.
+pub(crate) fn rulebook() -> Result<(PathBuf, String)> {
+    let venv = Venv {
+        name: "ansible-rulebook",
+        requirements: &["ansible-rulebook", "ansible-core"],
+        shown: "ansible-rulebook",
+        is_whole: true,
+        python: Wanted::Usual,
+    };
+    match provide_venv(&venv)? {
+        Ok(dir) => {
+            let version = package_version(&dir, venv.shown)?;
+            Ok((dir, version))
+        }
+        Err(reason) => bail!("ansible-rulebook {reason}"),
+    }
+}
+
 fn package_version(dir: &Path, package: &str) -> Result<String> {
     let python = dir.join("bin/python");
     let script = format!(
