@@ -265,7 +265,7 @@ impl Fleet {
             sources: vec![Arc::new(source)],
             sinks: vec![sink.clone()],
             routes: options.routes.clone(),
-            project: Arc::new(TestProject(Mutex::new(options.rules.clone()))),
+            project: Arc::new(TestProject::new(&options.rules)),
             project_dir: PathBuf::from("/project"),
             clock: self.clock.clone(),
             faults: faults.clone(),

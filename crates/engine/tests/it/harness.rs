@@ -14,6 +14,7 @@ use actions::PublishAction;
 use async_trait::async_trait;
 use engine::{DeadRetry, Engine, EngineParts, Settings};
 use model::{
+    account::Grants,
     diagnostic::Diagnostic,
     event::{EventDraft, Origin, Severity},
     fault::FaultPoint,
@@ -34,11 +35,21 @@ use crate::world::{ScriptedAction, World};
 /// How long a test waits for a condition, on its paused clock.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// A project whose rules a test replaces.
-pub(crate) struct TestProject(pub(crate) Mutex<String>);
+/// A project whose rules a test replaces, and what is granted to them.
+pub(crate) struct TestProject(pub(crate) Mutex<String>, pub(crate) Mutex<Grants>);
+
+impl TestProject {
+    pub(crate) fn new(rules: &str) -> Self {
+        Self(Mutex::new(rules.to_owned()), Mutex::default())
+    }
+}
 
 #[async_trait]
 impl ProjectSource for TestProject {
+    async fn grants(&self) -> Result<Grants, Vec<Diagnostic>> {
+        Ok(self.1.lock().unwrap().clone())
+    }
+
     async fn read(&self) -> Result<ProjectText, Vec<Diagnostic>> {
         let rules = self.0.lock().unwrap().clone();
         Ok(ProjectText {
@@ -161,7 +172,7 @@ impl TestEngine {
             Arc::clone(&faults),
         ));
         let world = Arc::new(World::new(clock.clone()));
-        let project = Arc::new(TestProject(Mutex::new(rules.to_owned())));
+        let project = Arc::new(TestProject::new(rules));
         let trouble = Arc::new(Trouble::default());
         let first = parts(&clock, &world, &project, &trouble, &store, &faults, 1);
         let started = tokio::select! {

@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) attempt: u32,
     pub(crate) step: usize,
     pub(crate) argv: Vec<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) timeout: Duration,
     /// Of jobs whose rule is called `keyed`.
     pub(crate) key: Option<String>,
     /// On the boot clock, in milliseconds.
@@ -134,6 +136,11 @@ impl Action for ScriptedAction {
             attempt: context.attempt,
             step: context.step,
             argv: command.argv.clone(),
+            account: context
+                .account
+                .as_ref()
+                .map(|account| account.name.to_string()),
+            timeout: context.timeout,
             key: (context.rule.as_str() == "keyed").then(|| body["key"].to_string()),
             started: self.world.clock.boot().millis,
             ended: None,

@@ -214,6 +214,21 @@ async fn check_spy(users: &Users, service: &Service) {
     assert!(!line(&spied, "processes").ends_with(" 0"), "{spied}");
 }
 
+/// Once it is proven, the fork server of an account stands ready for it.
+async fn check_warm(service: &Service) {
+    let mut servers = Vec::new();
+    wait_until("the fork server has been proven", PATIENCE, async || {
+        let status = service.lariat(&["status", "--json"]).await.expect(0).json();
+        servers = status["playbooks"]["servers"].as_array().unwrap().clone();
+        let is_open = |server: &Value| server["state"] == "proving";
+        !servers.is_empty() && !servers.iter().any(is_open)
+    })
+    .await;
+    assert_eq!(servers.len(), 1, "{servers:?}");
+    assert_eq!(servers[0]["account"], "ann");
+    assert_eq!(servers[0]["state"], "ready", "{servers:?}");
+}
+
 /// A playbook runs as its account, in the account's home.
 async fn check_playbook(users: &Users, place: &Place, token: &str) {
     let Some(ansible) = ansible_for(&users.ann, &place.project) else {
@@ -226,8 +241,11 @@ async fn check_playbook(users: &Users, place: &Place, token: &str) {
         &format!("{config}ansible: {{playbook_command: {ansible}}}\n"),
     );
     let mut service = place.serve(token).await;
-    // Twice: whatever is kept for the second run is the account's as well.
-    for _ in 0..2 {
+    // Twice: what is kept for the second run is the account's as well.
+    for is_warm in [false, true] {
+        if is_warm {
+            check_warm(&service).await;
+        }
         let said = service.output_of("test.playbook", "{}").await;
         let told = format!("runs as {} with hello", users.ann.name);
         assert!(said.contains(&told), "{said}");
