@@ -139,7 +139,7 @@ impl Stage {
         self.context.event = Arc::new(event(body));
     }
 
-    fn control(&self) -> StepControl {
+    pub(crate) fn control(&self) -> StepControl {
         StepControl {
             stop: self.stop.subscribe(),
             deadline: self.deadline.subscribe(),

@@ -1,0 +1,1 @@
+# The documentation of the action of this name.
