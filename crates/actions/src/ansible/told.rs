@@ -33,7 +33,7 @@ use tracing::{debug, warn};
 use self::line::Line;
 use crate::process::{End, Ended, Program};
 
-/// What an attempt may tell.
+/// What a step may tell.
 mod limit {
     /// Bytes of a line; longer ones are nothing.
     pub(super) const LINE: usize = 64 * 1024;

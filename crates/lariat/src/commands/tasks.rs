@@ -134,6 +134,7 @@ fn show_hosts(mut recaps: Vec<TaskEvent>, console: &mut Console) -> Result<(), F
         let counts = counts(recap);
         (counts.failed + counts.unreachable == 0, counts.changed == 0)
     });
+    console.line("")?;
     let mut table = Table::new(&[
         Column::Elastic("HOST"),
         Column::Fixed("OK"),
@@ -215,6 +216,7 @@ fn show_tasks(results: &[TaskEvent], console: &mut Console) -> Result<(), Failur
     if groups.is_empty() {
         return Ok(());
     }
+    console.line("")?;
     let mut table = Table::new(&[
         Column::Elastic("TASK"),
         Column::Fixed("RESULT"),
