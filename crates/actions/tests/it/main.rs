@@ -12,6 +12,8 @@ mod guard;
 mod playbook;
 mod playbook_options;
 mod stage;
+mod supervise_playbook;
+mod sshd;
 mod supervise_account;
 mod warm;
 mod worker;

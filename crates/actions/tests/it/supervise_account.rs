@@ -79,8 +79,10 @@ fn provide() -> bool {
             lines.push_str(&sudoers_line(name, ACCOUNT, &guard));
             lines.push('\n');
         }
-        let file = Path::new("/etc/sudoers.d/lariat-it");
-        let draft = Path::new("/etc/sudoers.d/lariat-it~");
+        // One file for each place that tests are built in.
+        let name = guard.display().to_string().replace(['/', '.'], "-");
+        let file = PathBuf::from(format!("/etc/sudoers.d/lariat-it{name}"));
+        let draft = &PathBuf::from(format!("{}~", file.display()));
         fs_err::write(draft, lines).unwrap();
         fs_err::set_permissions(draft, Permissions::from_mode(0o440)).unwrap();
         fs_err::rename(draft, file).unwrap();
