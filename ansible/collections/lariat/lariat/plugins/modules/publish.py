@@ -162,7 +162,8 @@ def send(module, event):
         use_netrc=False,
     )
     status = info["status"]
-    body = response.read() if response is not None else info.get("body", b"")
+    # What came with a refusal has been read already.
+    body = info.get("body") or (response.read() if response is not None else b"")
     if status == -1:
         module.fail_json(msg="the service at `%s` cannot be reached: %s" % (params["url"], info["msg"]))
     if status != 202:
