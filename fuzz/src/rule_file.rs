@@ -14,6 +14,7 @@ const FILE: &str = "rules/fuzz.yml";
 pub const SEEDS: &[&str] = &[
     "rules:\n  - name: a\n    on: org.example.#\n    when: msg.state == 'failed'\n    run: {command: [bin/x, '{{ msg.n }}']}\n",
     "rules:\n  - name: b\n    on: ['#', 'a.*']\n    key: '{{ msg.key }}'\n    retry: {attempts: 3, delay: 1s, backoff: exponential}\n    run:\n      - playbook: playbooks/p.yml\n        inventory: inventory/hosts\n        vars: {a: '{{ msg.a }}', b: [1, 2.0]}\n        timeout: 2h\n      - publish: {topic: a.b, body: {x: '{{ event.id }}'}, sink: bus}\n",
+    "rules:\n  - name: d\n    on: a\n    run:\n      playbook: playbooks/p.yml\n      hosts: {h: {ansible_host: '{{ msg.ip }}'}}\n      inventory: ['inventory/{{ msg.x }}', {web: {hosts: ['{{ msg.h }}'], vars: {v: 1}}}]\n      vault: [{id: x, file: /v}, {command: [a, b]}]\n      env: {A_B: c}\n      become: true\n      private_key: {env: K}\n",
     "rules:\n  - name: c\n    on: '#'\n    mode: off\n    on_lost: hold\n    run: {playbook: '{{ event.topic }}.yml', missing: skip}\n",
     "rules:\n  - {name: f, on: a.b, account: releng, run: {command: [bin/x]}}\n  - {name: g, on: a.c, account: '{{ msg.x }}', run: {publish: {topic: a}}}\n",
     "rules: [{name: d, on: x, run: {http: {url: 'https://example.org/', method: POST, body: {}}}}]\n",

@@ -41,6 +41,7 @@ async fn every_example_passes_the_check() {
         "demo",
         "deploy",
         "hello",
+        "hosts",
         "loopabull",
         "releng",
         "throttle",
@@ -90,6 +91,47 @@ async fn loopabull_runs_the_playbook_named_like_the_topic() {
             .expect(0);
         let verdict = service.json(&["explain", "n"]).await;
         assert_eq!("suppressed", verdict["items"][0]["verdict"]);
+    }
+}
+
+#[tokio::test]
+async fn hosts_come_with_the_event() {
+    for version in Ansible::ENDS {
+        let Some(playbook) = ansible(version) else {
+            continue;
+        };
+        let project = example("hosts");
+        let service = Service::start_with_ansible(project.path(), &playbook).await;
+        let publish = async |topic: &str, body: &str| {
+            let topic = format!("org.example.{topic}");
+            service.lariat(&["publish", &topic, body, "--wait"]).await
+        };
+        let advisory = |web: &str| {
+            format!(
+                r#"{{"id": "EX-1", "severity": "critical", "packages": ["a", "{{{{ b }}}}"], "web": {web}}}"#
+            )
+        };
+        publish("advisory.published", &advisory(r#"["web1", "web2"]"#))
+            .await
+            .expect(0)
+            .says("web1 gets a, {{ b }} of EX-1")
+            .says("web2 gets a, {{ b }} of EX-1");
+        for hostile in ["[]", r#"["all"]"#, r#"["web1 ansible_connection=ssh"]"#] {
+            publish("advisory.published", &advisory(hostile))
+                .await
+                .expect(0);
+        }
+        let dead = service.json(&["dead", "list"]).await;
+        assert_eq!(3, dead["items"].as_array().unwrap().len(), "{dead}");
+        let machine = r#"{"address": "192.0.2.7", "serial": "A-17"}"#;
+        publish("machine.installed", machine).await.expect(0);
+        let jobs = service
+            .json(&["jobs", "list", "--rule", "enrol-machine"])
+            .await;
+        assert_eq!(
+            json!({"enrolled": "A-17 at 192.0.2.7"}),
+            jobs["items"][0]["result"]
+        );
     }
 }
 
