@@ -50,11 +50,22 @@ fn text(output: &Output) -> String {
 fn systemd_finds_nothing_wrong_with_the_units() {
     // What they start is not installed here: this binary stands in for it.
     let dir = TempDir::new().unwrap();
-    for unit in UNITS {
+    let accounts = fs_err::read_to_string(units().join("accounts.conf")).unwrap();
+    for (unit, drop_in) in [
+        (UNITS[0], None),
+        (UNITS[1], None),
+        (UNITS[0], Some(&accounts)),
+        (UNITS[1], Some(&accounts)),
+    ] {
         let original = fs_err::read_to_string(units().join(unit)).unwrap();
         assert!(original.contains("\nExecStart=/usr/bin/lariat serve "));
         let installed = dir.path().join(unit);
         fs_err::write(&installed, original.replace("/usr/bin/lariat", BINARY)).unwrap();
+        if let Some(text) = drop_in {
+            let beside = dir.path().join(format!("{unit}.d"));
+            fs_err::create_dir(&beside).unwrap();
+            fs_err::write(beside.join("accounts.conf"), text).unwrap();
+        }
         let path = installed.to_str().unwrap();
         let Some(output) = analyze(&["verify", "--recursive-errors=no", path]) else {
             return;
@@ -84,6 +95,40 @@ fn the_units_leave_little_exposed() {
         let score = said.lines().find(|line| line.contains("exposure level"));
         println!("{}", score.unwrap_or(&said));
         assert!(score.is_some() && output.status.success(), "{said}");
+    }
+}
+
+/// Whatever would keep sudo from its work for a service without capabilities
+/// is switched off where accounts need it.
+#[test]
+fn the_drop_in_for_accounts_leaves_nothing_in_sudos_way() {
+    let opened: Vec<(String, String)> = settings("accounts.conf");
+    for (key, value) in settings(UNITS[0]) {
+        // As systemd.exec(5) has it under `NoNewPrivileges=`.
+        let implies = [
+            "LockPersonality",
+            "MemoryDenyWriteExecute",
+            "PrivateDevices",
+            "ProtectClock",
+            "ProtectHostname",
+            "ProtectKernelLogs",
+            "ProtectKernelModules",
+            "ProtectKernelTunables",
+            "RestrictAddressFamilies",
+            "RestrictNamespaces",
+            "RestrictRealtime",
+            "RestrictSUIDSGID",
+            "SystemCallArchitectures",
+            "SystemCallFilter",
+            "NoNewPrivileges",
+        ];
+        if !implies.contains(&key.as_str()) {
+            continue;
+        }
+        let is_off = opened
+            .iter()
+            .any(|(other, value)| *other == key && ["", "no"].contains(&value.as_str()));
+        assert!(is_off, "{key}={value}");
     }
 }
 
