@@ -24,7 +24,7 @@ use model::{
     id::EventId,
     job::{JobState, Outcome},
     json::Object,
-    ports::{AcceptError, StoreError, lifecycle::JobChange},
+    ports::{AcceptError, Judged, StoreError, lifecycle::JobChange},
     topic::{Topic, TopicPattern},
 };
 use rules::RuleSet;
@@ -184,7 +184,14 @@ async fn tell(shared: &Shared) -> Result<(), AcceptError> {
         }
         events.push(event(change, now));
     }
-    intake::accept(shared, events).await?;
+    // One that makes the rules panic would do so at every try, and keep all
+    // others from being told. What became of its job is in the history, and
+    // the panic in the log.
+    let judged = intake::judge(shared, events).await;
+    let judged: Vec<Judged> = judged.into_iter().filter_map(Result::ok).collect();
+    if !judged.is_empty() {
+        intake::commit(shared, judged).await?;
+    }
     let seqs: Vec<u64> = changes.iter().map(|change| change.seq).collect();
     lifecycle.told(&seqs).await?;
     Ok(())
