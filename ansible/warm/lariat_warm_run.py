@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 import types
+import warnings
 
 # Above every descriptor that a run or a guard is given.
 HIGH = 100
@@ -253,32 +254,46 @@ def leave(code):
     except BaseException:
         # It was printed, and changes nothing. Newer versions do not raise it.
         pass
-    for stream in unflushed():
+    for stream in writers():
         try:
-            stream.flush()
+            if not stream.closed:
+                stream.flush()
         except (OSError, ValueError):
-            # Nobody reads it any more, or it was closed below Python.
+            # Nobody reads it any more, or it was taken from below Python.
             pass
     try:
         sys.stdout.flush()
+        sys.stderr.flush()
     except (OSError, ValueError):
         code = 120
     os._exit(code)
 
 
-def unflushed():
-    """Files that were opened for writing and never closed."""
-    writers = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
-    found = [one for one in gc.get_objects() if issubclass(type(one), writers)]
+def writers():
+    """Files that were opened for writing since the fork."""
+    kinds = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+    found = [one for one in gc.get_objects() if issubclass(type(one), kinds)]
     # Text first: it is flushed into the buffers below.
-    found.sort(key=lambda one: not isinstance(one, io.TextIOWrapper))
-    return [one for one in found if not one.closed]
+    return sorted(found, key=lambda one: not isinstance(one, io.TextIOWrapper))
 
 
 def is_taking_down_needed():
-    """Whether a class of the project or of a library acts when its objects
-    go. Those that were there before the fork belong to no run."""
-    for cls in set(map(type, gc.get_objects())):
-        if hasattr(cls, "__del__") and cls.__module__.split(".")[0] not in HARMLESS:
-            return True
-    return False
+    """Whether anybody would notice that objects did not go one by one."""
+    # Objects that were there before the fork belong to no run.
+    return is_told_of_unclosed() or any(
+        map(acts_at_its_end, set(map(type, gc.get_objects())))
+    )
+
+
+def acts_at_its_end(cls):
+    if not hasattr(cls, "__del__"):
+        return False
+    return str(cls.__module__).split(".")[0] not in HARMLESS
+
+
+def is_told_of_unclosed():
+    """Whether Python says which files and sockets were left open."""
+    for action, message, category, module, _ in warnings.filters:
+        if issubclass(ResourceWarning, category) and not (message or module):
+            return action != "ignore"
+    return True
