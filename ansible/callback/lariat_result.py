@@ -45,9 +45,10 @@ ITEM_MESSAGE_BYTES = 512
 ITEMS_MAX = 5
 # A difference between longer texts is not computed a second time.
 DIFF_INPUT_BYTES = 512 * 1024
-# How long one line waits for its reader. A reader that does not come back costs
-# a play no more than this once: later lines do not wait.
+# How long lines wait for their reader, all together, and how much of that a
+# second that was not waited gives back: no reader slows a play down by more.
 PATIENCE_SECONDS = 10.0
+PATIENCE_REGAINED = 0.1
 
 
 MARKERS = ("{{", "{%", "{#", "#jinja2:")
@@ -211,7 +212,8 @@ class Lines:
         self.descriptor = descriptor
         # The beginning of a line is on the way, and its end is not.
         self.is_torn = False
-        self.is_waited_for = True
+        self.patience = PATIENCE_SECONDS
+        self.waited = time.monotonic()
         self.left_out = 0
         if descriptor is not None:
             # The reader's end is not ours: this changes nothing for it.
@@ -239,20 +241,25 @@ class Lines:
 
     def write(self, data):
         """Writes what goes, and returns the rest."""
-        until = time.monotonic() + (PATIENCE_SECONDS if self.is_waited_for else 0.0)
         while data:
             try:
                 data = data[os.write(self.descriptor, data):]
-                self.is_waited_for = True
             except BlockingIOError:
-                patience = until - time.monotonic()
-                if patience <= 0:
-                    self.is_waited_for = False
+                if not self.wait():
                     break
-                poll = select.poll()
-                poll.register(self.descriptor, select.POLLOUT)
-                poll.poll(patience * 1000)
         return data
+
+    def wait(self):
+        """Waits for room as long as there is patience; whether there may be some."""
+        begun = time.monotonic()
+        regained = (begun - self.waited) * PATIENCE_REGAINED
+        self.patience = min(self.patience + regained, PATIENCE_SECONDS)
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLOUT)
+        is_ready = bool(poll.poll(self.patience * 1000))
+        self.waited = time.monotonic()
+        self.patience = max(self.patience - (self.waited - begun), 0.0)
+        return is_ready
 
 
 def descriptor_of(variable):
