@@ -109,9 +109,13 @@ impl Client {
             // No certificate is looked at, so none need be on this machine.
             builder = builder.tls_certs_only([]);
         } else if let Some(ca) = &credentials.ca {
+            const NONE: &str = "the file of `--ca` or LARIAT_CA has no certificate in it";
             let certificates = reqwest::Certificate::from_pem_bundle(ca)
-                .map_err(|error| Failure::new(Exit::Usage, error))
-                .map_err(|failure| failure.context("`--ca` or LARIAT_CA names no certificates"))?;
+                .map_err(|error| Failure::new(Exit::Usage, error).context(NONE))?;
+            if certificates.is_empty() {
+                return Err(Failure::message(Exit::Usage, NONE)
+                    .hint("certificates stand in it as PEM, `-----BEGIN CERTIFICATE-----`"));
+            }
             builder = builder.tls_certs_only(certificates);
         }
         if let Some(token) = &credentials.token {

@@ -17,14 +17,7 @@ use crate::{
 
 /// Starts the log. LARIAT_LOG goes before the file's level.
 pub(crate) fn start(log: &Log, environment: &Environment) -> Result<(), Failure> {
-    let filter = match &environment.log {
-        Some(text) => EnvFilter::try_new(with_quiet_client(text)).map_err(|error| {
-            Failure::new(Exit::Usage, error)
-                .context(format!("LARIAT_LOG is `{text}`"))
-                .hint("it is a level such as `debug`, or `engine=debug,info`")
-        })?,
-        None => EnvFilter::new(with_quiet_client(log.level)),
-    };
+    let filter = filter(log, environment)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
@@ -37,6 +30,18 @@ pub(crate) fn start(log: &Log, environment: &Environment) -> Result<(), Failure>
         tracing::error!("{panic}");
     }));
     Ok(())
+}
+
+/// What is logged, or what is wrong with LARIAT_LOG.
+pub(crate) fn filter(log: &Log, environment: &Environment) -> Result<EnvFilter, Failure> {
+    let Some(text) = &environment.log else {
+        return Ok(EnvFilter::new(with_quiet_client(log.level)));
+    };
+    EnvFilter::try_new(with_quiet_client(text)).map_err(|error| {
+        Failure::new(Exit::Usage, error)
+            .context(format!("LARIAT_LOG is `{text}`"))
+            .hint("it is a level such as `debug`, or `engine=debug,info`")
+    })
 }
 
 /// A finding as an entry: what a person is shown, in fields.

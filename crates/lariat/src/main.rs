@@ -107,6 +107,9 @@ fn run(cli: &Cli, environment: &Environment, console: &mut Console) -> Result<Ex
             let done = Box::pin(commands::token::run(token, reach, console));
             client_runtime()?.block_on(done).map(|()| Exit::Ok)
         }
+        Command::Explain(explain) if explain.subject.is_local() => {
+            commands::explain::local(explain, console).map(|()| Exit::Ok)
+        }
         Command::Publish(_)
         | Command::Explain(_)
         | Command::Events(_)

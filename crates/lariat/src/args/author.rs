@@ -79,6 +79,16 @@ pub(crate) enum Subject {
     Input,
 }
 
+impl Subject {
+    /// Whether no service is needed to have it.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Id(_) => false,
+            Self::File(_) | Self::Input => true,
+        }
+    }
+}
+
 impl FromStr for Subject {
     type Err = IdError;
 

@@ -14,6 +14,7 @@ use crate::{
     console::{Column, Console, Span, Style, Table},
     exit::Exit,
     failure::Failure,
+    logging,
 };
 
 pub(crate) fn run(
@@ -30,6 +31,8 @@ pub(crate) fn run(
     if loaded.has_errors() {
         return Err(Failure::Told(Exit::Configuration));
     }
+    // The service would not start with it.
+    logging::filter(&loaded.config.log, environment)?;
     let store = match &command.store {
         Some(store) => Some(StoreUrl::given(store)?),
         None => None,

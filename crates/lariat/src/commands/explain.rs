@@ -46,6 +46,15 @@ pub(crate) async fn run(
         }
         (Subject::File(_) | Subject::Input, _) => None,
     };
+    judge(command, event, console)
+}
+
+/// Without a service: the event is here, or is read.
+pub(crate) fn local(command: &Explain, console: &mut Console) -> Result<(), Failure> {
+    judge(command, None, console)
+}
+
+fn judge(command: &Explain, event: Option<Event>, console: &mut Console) -> Result<(), Failure> {
     let (config, rules) = drafts(command, console)?;
     let event = match event {
         Some(event) => event,
@@ -92,7 +101,15 @@ async fn ask(
     match &command.rule {
         Some(rule) if list.items.is_empty() => {
             let message = format!("there was no rule `{rule}` when this event was judged");
-            let hint = format!("`lariat explain {id}` lists the rules of then");
+            let all: List<Explanation> = client.get(&path, &[]).await?.read()?;
+            let names = all
+                .items
+                .iter()
+                .map(|explanation| explanation.rule.as_str());
+            let hint = match model::suggest::nearest(rule.as_str(), names) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("`lariat explain {id}` lists the rules of then"),
+            };
             return Err(Failure::message(Exit::Unexpected, message).hint(hint));
         }
         None if list.items.is_empty() => {
@@ -151,6 +168,12 @@ fn read(subject: &Subject, config: &Config) -> Result<Event, Failure> {
     let mut bytes = Vec::new();
     let (read, shown) = match subject {
         Subject::File(path) => {
+            let found = fs_err::metadata(path);
+            if found.is_ok_and(|found| !found.is_file()) {
+                let message = format!("`{}` is not a file", path.display());
+                let hint = "`-` reads an event from standard input";
+                return Err(Failure::message(Exit::Usage, message).hint(hint));
+            }
             let file = fs_err::File::open(path)
                 .map_err(|error| Failure::new(Exit::Usage, cannot_find(path, &error)))?;
             let read = file.take(LARGEST_FILE).read_to_end(&mut bytes);

@@ -23,7 +23,7 @@ use crate::{
     args::Test,
     check,
     commands::{event_file, explain},
-    config::Limits,
+    config::{Config, Limits},
     console::{Console, Span, Style, neutral},
     exit::Exit,
     failure::{Failure, cannot_find},
@@ -53,6 +53,11 @@ pub(crate) fn run(command: &Test, console: &mut Console) -> Result<(), Failure> 
         cases.extend(read_cases(&mut reader, checked.rules.as_ref(), &mut source));
         findings.extend(reader.finish());
     }
+    findings.extend(
+        cases
+            .iter()
+            .filter_map(|case| unknown_source(case, &checked.config)),
+    );
     let ran: Vec<(Case, Outcome)> = match &checked.rules {
         Some(rules) => cases
             .into_iter()
@@ -80,6 +85,30 @@ pub(crate) fn run(command: &Test, console: &mut Console) -> Result<(), Failure> 
     }
 }
 
+/// An event from a source that `lariat.yml` does not have is one that never
+/// comes, whatever the rules make of it.
+fn unknown_source(case: &Case, config: &Config) -> Option<Diagnostic> {
+    let source = case.event.source.as_str();
+    let own = config.sources.iter().map(|source| source.name().as_str());
+    let known: Vec<&str> = own.chain(["api", "lariat"]).collect();
+    if known.contains(&source) {
+        return None;
+    }
+    let hint = match model::suggest::nearest(source, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("known here: `{}`", known.join("`, `")),
+    };
+    let shown: String = source.chars().take(100).collect();
+    let message = format!("`lariat.yml` has no source `{shown}`");
+    Some(Diagnostic {
+        file: case.file.to_string(),
+        line: case.line,
+        column: 1,
+        hint: Some(hint),
+        ..Diagnostic::without_place(Level::Warning, Code::UnknownSource.as_str(), message)
+    })
+}
+
 /// The test files that were asked for, by their path in the project.
 fn named(
     files: &mut Files<'_>,
@@ -89,8 +118,16 @@ fn named(
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut texts = BTreeMap::new();
     for path in paths {
-        let real = fs_err::canonicalize(path)
-            .map_err(|error| Failure::new(Exit::Configuration, cannot_find(path, &error)))?;
+        // As everywhere, and then as `check` shows it.
+        let real = fs_err::canonicalize(path).or_else(|error| {
+            fs_err::canonicalize(root.join(path)).map_err(|_| {
+                let hint = format!(
+                    "a path starts at the working directory, or at the project `{}`",
+                    root.display()
+                );
+                Failure::new(Exit::Configuration, cannot_find(path, &error)).hint(hint)
+            })
+        })?;
         let Some(shown) = real.strip_prefix(root).ok().and_then(Path::to_str) else {
             let message = format!("`{}` is not in the project", path.display());
             let hint = format!(

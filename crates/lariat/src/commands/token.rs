@@ -268,11 +268,15 @@ impl Keeper {
             }
             Self::Store(store) => store,
         };
-        let unknown = || {
-            Failure::message(Exit::Unexpected, format!("there is no token `{token}`"))
-                .hint("`lariat token list` shows all")
-        };
         let kept = store.all().await.map_err(Failure::unexpected)?;
+        let unknown = || {
+            let names = kept.iter().map(|kept| kept.token.name.as_str());
+            let hint = match model::suggest::nearest(token.as_str(), names) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "`lariat token list` shows all".to_owned(),
+            };
+            Failure::message(Exit::Unexpected, format!("there is no token `{token}`")).hint(hint)
+        };
         let meant = kept
             .iter()
             .map(|kept| &kept.token)

@@ -190,6 +190,9 @@ fn next_word(line: &[char], from: usize) -> Option<std::ops::Range<usize>> {
 
 fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
+    if key == "requests_per_token" {
+        return false;
+    }
     let is_like = ["pass", "secret", "pw", "token"]
         .iter()
         .any(|part| key.contains(part));

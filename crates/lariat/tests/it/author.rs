@@ -282,6 +282,88 @@ async fn an_event_in_a_file_is_explained_without_a_service() {
 }
 
 #[tokio::test]
+async fn what_is_local_needs_no_client_and_waits_for_no_pipe() {
+    let project = project(&[]);
+    let path = project.path().to_str().unwrap();
+    project.write("event.json", r#"{"topic": "org.example.hello"}"#);
+    let file = format!("@{}", project.join("event.json").display());
+    let explain = ["explain", &file, "--project", path];
+    for variable in [
+        ("LARIAT_TOKEN", "nonsense"),
+        ("LARIAT_CA", "/none"),
+        ("LARIAT_URL", "?"),
+    ] {
+        run(&explain, &[variable]).await.expect(0);
+    }
+    let pipe = project.join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let file = format!("@{}", pipe.display());
+    run(&["explain", &file, "--project", path], &[])
+        .await
+        .expect(2)
+        .says("is not a file")
+        .says("standard input");
+}
+
+#[tokio::test]
+async fn a_test_file_is_found_from_here_and_in_the_project() {
+    let tests = "- event: {topic: org.example.none}\n  fires: []\n";
+    let project = project(&[("tests/one.yml", tests)]);
+    let path = project.path().to_str().unwrap();
+    run(&["test", "--project", path, "tests/one.yml"], &[])
+        .await
+        .expect(0);
+    run(&["test", "--project", path, "tests/two.yml"], &[])
+        .await
+        .expect(3)
+        .says("cannot find `tests/two.yml`")
+        .says("or at the project");
+}
+
+#[tokio::test]
+async fn an_event_of_a_source_that_is_not_configured_is_a_warning() {
+    let case = |source| format!("- event: {{topic: a.b, source: {source}}}\n  fires: []\n");
+    let tests = [case("ap"), case("api"), case("lariat")].concat();
+    let project = project(&[("tests/one.yml", &tests)]);
+    let path = project.path().to_str().unwrap();
+    let ran = run(&["test", "--project", path], &[]).await.expect(0);
+    let ran = ran.says("has no source `ap`").says("did you mean `api`?");
+    assert_eq!(
+        1,
+        ran.stderr.matches("unknown-source").count(),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[tokio::test]
+async fn names_that_are_nearly_right_come_with_the_right_one() {
+    let project = project(&[]);
+    let path = project.path().to_str().unwrap();
+    let create = ["token", "create", "--role", "viewer", "--name", "grafana"];
+    let place = ["--project", path];
+    run(&[&create[..], &place].concat(), &[]).await.expect(0);
+    run(&[&["token", "revoke", "grafna"][..], &place].concat(), &[])
+        .await
+        .expect(1)
+        .says("did you mean `grafana`?");
+    run(
+        &[&["config", "show"][..], &place].concat(),
+        &[("LARIAT_LOG", "a=b=c")],
+    )
+    .await
+    .expect(2)
+    .says("LARIAT_LOG is `a=b=c`");
+    project.write("empty.pem", "");
+    let empty = project.join("empty.pem");
+    let ca = [("LARIAT_CA", empty.to_str().unwrap())];
+    run(&["status", "--url", "https://127.0.0.1:1"], &ca)
+        .await
+        .expect(2)
+        .says("has no certificate in it");
+}
+
+#[tokio::test]
 async fn drafts_judge_events_in_files_and_of_the_history() {
     let dir = project(&[]);
     let drafts = TempProject::new(&[(

@@ -34,6 +34,7 @@ fn a_key_that_sounds_like_a_secret_hides_its_value() {
     check_masked("{password: x, auth: plain}", "{password: *, auth: plain}");
     check_masked("{password: x,y, auth: a}", "{password: ***, auth: a}");
     check_masked("{password: 'x', auth: a}", "{password: '*', auth: a}");
+    check_masked("requests_per_token: 600", "requests_per_token: 600");
     check_masked("passwrd: S3", "passwrd: **");
     check_masked("paswort: S3", "paswort: **");
     check_masked("Client-Secret: S3", "Client-Secret: **");
