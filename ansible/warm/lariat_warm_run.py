@@ -35,7 +35,8 @@ PADDING = "LARIAT_WARM_PADDING"
 HARMLESS = (
     "_io",
     "_socket",
-    "ansible",
+    # Not `ansible`: a project's plugins are modules of it.
+    "ansible._internal",
     "asyncio",
     "builtins",
     "io",
@@ -288,7 +289,8 @@ def is_taking_down_needed():
 def acts_at_its_end(cls):
     if not hasattr(cls, "__del__"):
         return False
-    return str(cls.__module__).split(".")[0] not in HARMLESS
+    name = str(cls.__module__)
+    return not any(name == one or name.startswith(one + ".") for one in HARMLESS)
 
 
 def is_told_of_unclosed():
