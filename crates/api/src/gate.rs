@@ -34,6 +34,9 @@ use crate::{
     server::Peer,
 };
 
+/// Where events are taken.
+const INTAKE: &str = "/api/v1/events";
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Caller {
@@ -103,7 +106,10 @@ pub(crate) async fn guard(
     request.extensions_mut().insert(Found(found.clone()));
     let mut response = match found {
         // A request that another site made gets nothing, not even health.
-        Err(problem) if is_refused && is_foreign(problem.code) => problem.into_response(),
+        Err(problem) if is_refused && is_foreign(problem.code) => {
+            count(&app, &request, &problem);
+            problem.into_response()
+        }
         Ok(_) | Err(_) => next.run(request).await,
     };
     for (name, value) in ALWAYS {
@@ -113,6 +119,15 @@ pub(crate) async fn guard(
             .or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Events that somebody sent who may not are counted with those that were
+/// refused for what they are. Requests beyond a limit have a counter of their own.
+fn count(app: &App, request: &Request, problem: &Problem) {
+    let is_intake = request.method() == Method::POST && request.uri().path() == INTAKE;
+    if is_intake && problem.code.status() != 429 {
+        app.engine.meter().refused("api", problem.code.as_str());
+    }
 }
 
 fn is_foreign(code: ProblemCode) -> bool {
@@ -133,7 +148,10 @@ pub(crate) async fn admit(
         Err(problem) if door == Door::Page && problem.code.status() == 401 => {
             login::form(&app, Some(&problem), request.uri())
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            count(&app, &request, &problem);
+            problem.into_response()
+        }
     }
 }
 

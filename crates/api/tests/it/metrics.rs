@@ -170,3 +170,53 @@ async fn streams_and_requests_beyond_a_limit_are_counted() {
     }
     served.end().await;
 }
+
+#[tokio::test]
+async fn events_of_those_who_may_not_send_them_are_counted() {
+    let served = serve_with(10, |_| {}).await;
+    let event = r#"{"topic": "a.b"}"#.as_bytes();
+    let foreign = [("Origin", "https://elsewhere.example")];
+    let path = "/api/v1/events";
+    let reply = served.request("POST", path, &foreign, event).await;
+    assert_eq!(403, reply.status);
+    let mut bearers = Vec::new();
+    for role in ["admin", "viewer"] {
+        let headers: Vec<(&str, &str)> = bearers
+            .iter()
+            .map(|it: &String| ("Authorization", it.as_str()))
+            .collect();
+        let wanted = format!(r#"{{"name": "{role}", "role": "{role}"}}"#);
+        let headers = [&headers[..], &[("Content-Type", "application/json")]].concat();
+        let made = served
+            .request("POST", "/api/v1/tokens", &headers, wanted.as_bytes())
+            .await;
+        bearers.push(format!(
+            "Bearer {}",
+            made.json()["secret"].as_str().unwrap()
+        ));
+    }
+    let viewer = [("Authorization", bearers[1].as_str())];
+    let unknown = [("Authorization", "Bearer lariat_nonsense")];
+    for (headers, status) in [(&viewer[..], 403), (&unknown, 401), (&[], 401)] {
+        let reply = served.request("POST", path, headers, event).await;
+        assert_eq!(status, reply.status);
+    }
+    // What is no event is none that was refused.
+    served.get("/api/v1/status").await;
+    let text = served
+        .request("GET", "/metrics", &viewer, b"")
+        .await
+        .text()
+        .to_owned();
+    for reason in [
+        "forbidden_origin",
+        "forbidden_role",
+        "invalid_token",
+        "token_required",
+    ] {
+        let series = format!(r#"lariat_intake_refused_total{{source="api",reason="{reason}"}}"#);
+        let found = number(&text, &series);
+        assert!((found - 1.0).abs() < 1e-9, "{series} is {found}");
+    }
+    served.end().await;
+}
