@@ -3,8 +3,9 @@
 //!
 //! A client that opens connections and says nothing costs little until all
 //! places are taken. Then the connection that has waited longest makes room:
-//! who has something to ask is answered, however many are silent. What has a
-//! request or a stream in flight is left alone.
+//! who has something to ask is answered, however many are silent. A request
+//! whose body does not come waits as well, and has a head start: each piece
+//! that comes renews it. What has an answer or a stream in flight is left alone.
 
 use std::{
     collections::BTreeMap,
@@ -18,15 +19,18 @@ use std::{
 };
 
 use axum::body::{Body, Bytes};
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 /// For a connection that has to go and owes nothing.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
+/// For the next piece of a body, while others need its place.
+const UPLOAD: Duration = Duration::from_secs(5);
 
 /// All connections.
 pub(crate) struct Crowd {
@@ -40,7 +44,28 @@ pub(crate) struct Crowd {
 #[derive(Default)]
 struct Waiting {
     next: u64,
-    seats: BTreeMap<u64, CancellationToken>,
+    seats: BTreeMap<Number, CancellationToken>,
+}
+
+/// Who goes first: since when it counts as waiting, and in which order they came.
+type Number = (Instant, u64);
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    Request,
+    /// The rest of a request whose head is here.
+    Body,
+}
+
+impl For {
+    /// Before it counts as waiting.
+    fn head_start(self) -> Duration {
+        match self {
+            Self::Request => Duration::ZERO,
+            Self::Body => UPLOAD,
+        }
+    }
 }
 
 impl Crowd {
@@ -92,7 +117,7 @@ impl Crowd {
 pub(crate) struct Seat {
     crowd: Arc<Crowd>,
     /// Its number while it waits.
-    number: Mutex<Option<u64>>,
+    number: Mutex<Option<Number>>,
     away: CancellationToken,
     /// Whether it has ever sent a complete request.
     has_asked: AtomicBool,
@@ -111,7 +136,7 @@ impl Seat {
             owes: Arc::default(),
             _place: place,
         };
-        seat.wait();
+        seat.wait(For::Request);
         Arc::new(seat)
     }
 
@@ -135,17 +160,29 @@ impl Seat {
         self.owes.load(Ordering::Relaxed) || self.number().is_none()
     }
 
-    /// A request is here; until this is dropped its answer is under way.
-    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
-        self.has_asked.store(true, Ordering::Relaxed);
-        self.leave();
+    /// The head of a request is here; until this is dropped its answer is
+    /// under way.
+    pub(crate) fn begin(self: &Arc<Self>, body: &Incoming) -> Busy {
+        if body.is_end_stream() {
+            self.has_it_all();
+        } else {
+            self.wait(For::Body);
+        }
         Busy(Arc::clone(self))
     }
 
-    fn wait(&self) {
+    /// A request is here, or needs no more for its answer.
+    pub(crate) fn has_it_all(&self) {
+        self.has_asked.store(true, Ordering::Relaxed);
+        self.leave();
+    }
+
+    /// Behind all others that wait for the same.
+    fn wait(&self, what: For) {
+        self.leave();
         {
             let mut waiting = self.crowd.lock();
-            let number = waiting.next;
+            let number = (Instant::now() + what.head_start(), waiting.next);
             waiting.next += 1;
             waiting.seats.insert(number, self.away.clone());
             *self.number() = Some(number);
@@ -160,7 +197,7 @@ impl Seat {
         }
     }
 
-    fn number(&self) -> MutexGuard<'_, Option<u64>> {
+    fn number(&self) -> MutexGuard<'_, Option<Number>> {
         self.number.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,7 +213,48 @@ pub(crate) struct Busy(Arc<Seat>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.wait();
+        self.0.wait(For::Request);
+    }
+}
+
+/// The body of a request: each piece that comes shows that the client is there.
+pub(crate) struct Upload {
+    body: Incoming,
+    seat: Arc<Seat>,
+}
+
+impl Upload {
+    pub(crate) fn new(body: Incoming, seat: &Arc<Seat>) -> Self {
+        Self {
+            body,
+            seat: Arc::clone(seat),
+        }
+    }
+}
+
+impl hyper::body::Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(ctx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => self.seat.wait(For::Body),
+            Poll::Ready(_) => self.seat.has_it_all(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    crowd::{Crowd, GRACE, Seat},
+    crowd::{Crowd, GRACE, Seat, Upload},
     routes,
     settings::ApiSettings,
     stall::Stall,
@@ -173,10 +173,16 @@ impl Talk {
         } = self;
         let router = TowerToHyperService::new(router);
         let service = service_fn(|mut request: Request<Incoming>| {
-            let busy = seat.begin();
+            let busy = seat.begin(request.body());
             request.extensions_mut().insert(peer);
-            let answer = router.call(request);
-            async move { Ok::<_, Infallible>(answer.await?.map(|body| busy.until_taken(body))) }
+            let answer = router.call(request.map(|body| Upload::new(body, &seat)));
+            let seat = Arc::clone(&seat);
+            async move {
+                let answer = answer.await?;
+                // It may not have needed the body.
+                seat.has_it_all();
+                Ok::<_, Infallible>(answer.map(|body| busy.until_taken(body)))
+            }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {

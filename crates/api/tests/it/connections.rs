@@ -187,6 +187,32 @@ async fn silent_connections_make_room_for_those_who_ask() {
     served.end().await;
 }
 
+#[tokio::test]
+async fn requests_whose_bodies_do_not_come_make_room_for_those_that_do() {
+    let served = serve_with(10, |settings| {
+        settings.body_timeout = Duration::from_secs(600);
+        settings.max_connections = 3;
+        settings.max_streams = 0;
+    })
+    .await;
+    let head = "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n";
+    let mut crowd = Vec::new();
+    for _ in 0..6 {
+        let mut stuck = served.connect().await;
+        stuck.write_all(head.as_bytes()).await.unwrap();
+        until_read(&mut stuck, "100 Continue").await;
+        stuck.write_all(b"{").await.unwrap();
+        crowd.push(stuck);
+        let event = r#"{"topic": "org.example.crowd"}"#;
+        let answer = timeout(SOON, served.post("/api/v1/events", event)).await;
+        assert_eq!(202, answer.expect("an answer in time").status);
+    }
+    for stuck in crowd.drain(..3) {
+        until_closed(stuck).await;
+    }
+    served.end().await;
+}
+
 /// An answer, and then nothing more.
 const ASKED: &str = "GET /healthz/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET";
 
