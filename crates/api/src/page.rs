@@ -12,7 +12,7 @@ use model::{
     event::RecordedEvent,
     id::{EventId, JobId},
     job::Job,
-    page::{Cursor, EventQuery, JobQuery, Position},
+    page::{Cursor, EventQuery, JobQuery, List, Position},
     ports::{OutputQuery, StoreError},
     task::{TaskEventKind, TaskPage, TaskQuery, TaskStatus},
     topic::TopicPattern,
@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::{
     app::{App, Shared},
     jobs::MAX_OUTPUT,
-    json,
+    json, list,
     problem::{Answer, Problem},
     query::Params,
     routes::{self, Segment},
@@ -63,6 +63,8 @@ async fn recent(app: &App, uri: &Uri) -> Answer<Shown> {
     }
     params.finish()?;
 
+    let position = cursor.map_or(Position::Newest, Position::Before);
+    list::check(app, List::Events, position).await?;
     let history = app.engine.history();
     let page = history
         .events(&EventQuery {
@@ -71,7 +73,7 @@ async fn recent(app: &App, uri: &Uri) -> Answer<Shown> {
             until: None,
             source: None,
             severity: None,
-            position: cursor.map_or(Position::Newest, Position::Before),
+            position,
             limit: EVENTS,
         })
         .await?;

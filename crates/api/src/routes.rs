@@ -82,6 +82,7 @@ pub(crate) const ROUTES: &[Route] = table! {
     post OPERATOR  "/api/v1/reload"                 reload_rules        service::reload;
     get  VIEWER    "/api/v1/rules"                  list_rules          service::rules;
     get  VIEWER    "/api/v1/status"                 show_status         service::status;
+    get  VIEWER    "/api/v1/workers"                list_workers        service::workers;
     get  VIEWER    "/api/v1/sources"                list_sources        service::sources;
     get  VIEWER    "/api/v1/sinks"                  list_sinks          service::sinks;
     get  ADMIN     "/api/v1/tokens"                 list_tokens         tokens::list;

@@ -87,6 +87,19 @@ pub(crate) async fn status(app: Shared, uri: Uri) -> Answer {
     Ok(routes::json(StatusCode::OK, &json::Status::from(status)))
 }
 
+/// Who runs the jobs of this store: whoever answers, since a store has one owner.
+pub(crate) async fn workers(app: Shared, uri: Uri) -> Answer {
+    Params::new(&uri, &[], app.now()).finish()?;
+    let status = json::Status::from(app.engine.status().await?);
+    Ok(routes::json(
+        StatusCode::OK,
+        &json::List {
+            items: vec![status.worker],
+            next: None,
+        },
+    ))
+}
+
 pub(crate) async fn sources(app: Shared, uri: Uri) -> Answer {
     Params::new(&uri, &[], app.now()).finish()?;
     let sources = app.engine.sources().into_iter();

@@ -419,6 +419,10 @@ fn service(name: &str, schemas: &mut Schemas) -> Option<Operation> {
             Operation::read(TAG, "The rules in force.", list)
         }
         "show_status" => Operation::read(TAG, "How it stands.", schemas.of::<json::Status>()),
+        "list_workers" => {
+            let list = schemas.of::<json::List<json::Worker>>();
+            Operation::read(TAG, "Who runs the jobs of this store.", list)
+        }
         "list_sources" => {
             let list = schemas.of::<json::List<json::Source>>();
             Operation::read(TAG, "Where events come from.", list)

@@ -185,6 +185,8 @@ async fn sources_and_sinks_are_listed_and_in_the_status() {
     let trouble = sinks["items"][0]["trouble"].as_str().unwrap();
     assert!(trouble.contains("the queue is full"), "{trouble}");
     let status = served.get("/api/v1/status").await.json();
+    let workers = served.get("/api/v1/workers").await.json();
+    assert_eq!(json!({"items": [status["worker"]], "next": null}), workers);
     assert_eq!(
         (&sources["items"], &sinks["items"]),
         (&status["sources"], &status["sinks"])

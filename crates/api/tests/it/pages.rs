@@ -159,5 +159,16 @@ async fn the_list_is_filtered_and_paged() {
     )
     .await;
     assert!(!html.contains("/events/n8"));
+    // A place of another store, of which this one knows nothing.
+    let (foreign, others) = (serve().await, &events[..5]);
+    foreign.publish(&format!("[{}]", others.join(","))).await;
+    let refused = foreign.get(&older).await;
+    assert_eq!(400, refused.status);
+    assert!(
+        refused.text().contains("another store"),
+        "{}",
+        refused.text()
+    );
+    foreign.end().await;
     served.end().await;
 }
