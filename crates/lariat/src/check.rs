@@ -121,7 +121,9 @@ pub(crate) async fn run(
         if text.files.is_empty() {
             doubts.push(no_rules(&root));
         }
-        doubts.extend(machine::doubts((&root, &text), &checked.config, environment).await);
+        let grants = checked.grants.clone().unwrap_or_default();
+        doubts
+            .extend(machine::doubts((&root, &text), (&checked.config, &grants), environment).await);
         if let Some(service) = service {
             let events = newest(service).await?;
             doubts.extend(rules::unseen(&text, &events));

@@ -66,7 +66,8 @@ codes! {
     UnsafeFile = "unsafe-file",
     /// A secret where others can read it.
     ExposedSecret = "exposed-secret",
-    /// A service that other machines can reach and nobody has a token for.
+    /// A service that others can reach, or that grants accounts, and that nobody
+    /// has a token for.
     OpenToAll = "open-to-all",
     /// A rule that a test names and the project does not have.
     UnknownRule = "unknown-rule",

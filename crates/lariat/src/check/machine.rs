@@ -9,6 +9,7 @@ use std::{os::unix::fs::PermissionsExt, path::Path};
 
 use api::TlsError;
 use model::{
+    account::Grants,
     diagnostic::{Diagnostic, Level},
     ports::ProjectText,
 };
@@ -28,7 +29,7 @@ const OTHERS_READ: u32 = 0o004;
 /// All of it; `root` is the project, canonical.
 pub(super) async fn doubts(
     (root, text): (&Path, &ProjectText),
-    config: &Config,
+    (config, grants): (&Config, &Grants),
     environment: &Environment,
 ) -> Vec<Diagnostic> {
     let path = environment.path.as_deref();
@@ -48,7 +49,7 @@ pub(super) async fn doubts(
             ),
             Some("create it, or write another `store`".to_owned()),
         )),
-        None => findings.extend(openness(&store, config).await),
+        None => findings.extend(openness(&store, (config, grants)).await),
     }
     findings
 }
@@ -118,13 +119,21 @@ fn certificate(root: &Path, config: &Config) -> Option<Diagnostic> {
     Some(of_config(level, Code::BadValue, message, hint))
 }
 
-/// Other machines can reach what does not listen on a loopback address, and
-/// without a token everybody could do everything.
-async fn openness(store: &Path, config: &Config) -> Option<Diagnostic> {
+/// Other machines can reach what does not listen on a loopback address, every
+/// user of this one what does, and without a token these could do everything.
+async fn openness(store: &Path, (config, grants): (&Config, &Grants)) -> Option<Diagnostic> {
     let address = config.listen;
-    if api::is_loopback(&address) {
+    let (who, remedy) = if !api::is_loopback(&address) {
+        (
+            format!("other machines can reach `{address}`"),
+            "; or listen on a loopback address, such as `127.0.0.1:8470`",
+        )
+    } else if !grants.is_empty() {
+        let file = grants.source().display();
+        (format!("`{file}` grants accounts"), "")
+    } else {
         return None;
-    }
+    };
     let why = if !store.exists() {
         "there is no store yet, so there is no token"
     } else if SqliteStore::has_tokens(store).await? {
@@ -135,14 +144,10 @@ async fn openness(store: &Path, config: &Config) -> Option<Diagnostic> {
     Some(of_config(
         Level::Warning,
         Code::OpenToAll,
-        format!(
-            "other machines can reach `{address}`, and {why}: `lariat serve` will not start so"
-        ),
-        Some(
-            "`lariat token create --role admin --name NAME` makes the first one; \
-             or listen on a loopback address, such as `127.0.0.1:8470`"
-                .to_owned(),
-        ),
+        format!("{who}, and {why}: `lariat serve` will not start so"),
+        Some(format!(
+            "`lariat token create --role admin --name NAME` makes the first one{remedy}"
+        )),
     ))
 }
 

@@ -351,7 +351,11 @@ async fn accounts_are_not_within_reach_of_a_service_that_is_open() {
     let serve = [&["serve", "--listen", "127.0.0.1:0"], &args[..]].concat();
     let check = [&["check"], &args[..]].concat();
     grant("rules/test.yml");
-    run(&check, &[]).await.expect(0).says("as account other");
+    run(&check, &[])
+        .await
+        .expect(0)
+        .says("as account other")
+        .says("`lariat serve` will not start so");
     run(&serve, &[])
         .await
         .expect(3)

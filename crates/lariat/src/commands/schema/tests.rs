@@ -130,7 +130,7 @@ fn what_the_manual_shows_is_accepted() {
             }
         }
     }
-    let all = ["Config", "Rules", "Tests"].map(str::to_owned);
+    let all = ["Accounts", "Config", "Rules", "Tests"].map(str::to_owned);
     assert_eq!(BTreeSet::from(all), seen);
 }
 
