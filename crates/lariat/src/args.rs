@@ -161,7 +161,8 @@ pub(crate) struct Check {
     pub(crate) project: PathBuf,
     #[command(flatten)]
     pub(crate) accounts: AccountsFile,
-    /// Also try every source and sink; exit 4 when one cannot be used.
+    /// Also try every source and sink (exit 4 when one cannot be used), and ask Ansible about
+    /// each playbook that a rule names.
     #[arg(long)]
     pub(crate) connect: bool,
     /// Also compare conditions with the newest events of the service.

@@ -10,7 +10,7 @@ use testkit::{
 };
 use tokio::process::Command;
 
-use crate::harness::{PATIENCE, Service, run};
+use crate::harness::{PATIENCE, Service, path_with, run};
 
 /// Runs a program of Ansible's to its end; what it printed.
 async fn execute(program: &Path, args: &[&str], env: &[(&str, &str)]) -> (bool, String) {
@@ -18,6 +18,7 @@ async fn execute(program: &Path, args: &[&str], env: &[(&str, &str)]) -> (bool, 
         .args(args)
         .envs(env.iter().copied())
         .env("ANSIBLE_LOCALHOST_WARNING", "false")
+        .env("PATH", path_with(program))
         .kill_on_drop(true)
         .output();
     let done = tokio::time::timeout(PATIENCE, running).await;
@@ -209,6 +210,7 @@ async fn a_service_with_tokens_is_asked_with_one() {
     let make = [
         "token",
         "create",
+        "--name",
         "ci",
         "--role",
         "publisher",

@@ -119,7 +119,8 @@ async fn hosts_come_with_the_event() {
         for hostile in ["[]", r#"["all"]"#, r#"["web1 ansible_connection=ssh"]"#] {
             publish("advisory.published", &advisory(hostile))
                 .await
-                .expect(0);
+                .expect(5)
+                .says("`hosts`: ");
         }
         let dead = service.json(&["dead", "list"]).await;
         assert_eq!(3, dead["items"].as_array().unwrap().len(), "{dead}");
