@@ -80,14 +80,33 @@ fn of_step(step: &Node) -> Vec<(&Node, Need<'_>)> {
         };
         let values = headers.iter().map(|header| &header.value);
         for value in values.chain(field(http, "url")) {
-            let file = field(value, "file").and_then(|node| Some((node, text_of(node)?)));
-            // What is no whole path is an error of the rule.
-            if let Some((node, path)) = file
-                && path.starts_with('/')
+            needs.extend(of_file(value));
+        }
+    }
+    if field(step, "playbook").is_some() {
+        let keys = ["private_key", "connection_password", "become_password"];
+        let places = keys.iter().filter_map(|key| field(step, key));
+        let vault = field(step, "vault");
+        for place in places.chain(one_or_list(vault)) {
+            needs.extend(of_file(place));
+            if let Some(Node {
+                data: Data::List(argv),
+                ..
+            }) = field(place, "command")
+                && let Some(node) = argv.first()
+                && let Some(name) = text_of(node)
             {
-                needs.push((node, Need::Secret(path)));
+                needs.push((node, Need::Program(name)));
             }
         }
     }
     needs
+}
+
+/// The file that a secret stands in. What is no whole path is an error of the
+/// rule.
+fn of_file(place: &Node) -> Option<(&Node, Need<'_>)> {
+    let node = field(place, "file")?;
+    let path = text_of(node).filter(|path| path.starts_with('/'))?;
+    Some((node, Need::Secret(path)))
 }

@@ -199,6 +199,9 @@ rules:
         url: {file: /etc/lariat/hook}
         headers: {Accept: a/b, Authorization: {prefix: "Bearer ", file: /etc/lariat/token}}
     - http: {url: "https://example.org/"}
+    - playbook: x.yml
+      vault: [{id: a, file: /etc/lariat/vault}, {command: [pass, show]}, {env: VAULT}]
+      private_key: {file: /etc/lariat/key}
 "#;
     let text = ProjectText {
         files: BTreeMap::from([("rules/a.yml".to_owned(), rules.to_owned())]),
@@ -224,6 +227,9 @@ rules:
             "9:17 program git",
             "11:21 secret /etc/lariat/hook",
             "12:73 secret /etc/lariat/token",
+            "15:29 secret /etc/lariat/vault",
+            "15:60 program pass",
+            "16:27 secret /etc/lariat/key",
         ],
         told
     );
