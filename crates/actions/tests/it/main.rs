@@ -15,5 +15,6 @@ mod stage;
 mod supervise_playbook;
 mod sshd;
 mod supervise_account;
+mod tasks;
 mod warm;
 mod worker;
