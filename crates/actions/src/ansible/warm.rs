@@ -146,8 +146,7 @@ impl Pool {
             return Err("`ansible.warm` is false".to_owned());
         };
         let seed = Seed::new(recipe);
-        let now = Instant::now();
-        let found = self.shared.state().look(&seed.key, now);
+        let found = self.shared.state().look(&seed.key, Instant::now());
         // Files are looked at while nobody waits for the state.
         let before = match found {
             Some(found) if found.watched.is_current() => match found.stands {
@@ -164,28 +163,35 @@ impl Pool {
             Some(found) => Some(found.generation),
             None => None,
         };
+        Err(self.replace(seed, before, limits.max))
+    }
+
+    /// Puts a new server in the place of generation `before`. Says why this
+    /// run cannot wait for it.
+    fn replace(&self, seed: Seed, before: Option<u64>, max: usize) -> String {
+        let now = Instant::now();
         let watched = Arc::new(seed.watched());
-        let refused = match seed.interpreter() {
-            Ok(_) => self.shared.refuted(&seed.key),
-            Err(reason) => Some(reason.to_string()),
+        let (refused, again) = match seed.interpreter() {
+            Ok(_) => (self.shared.refuted(&seed.key), None),
+            // It may come, and nobody knows which file to watch for that.
+            Err(reason) => (Some(reason.to_string()), Some(now + LONGEST_PAUSE)),
         };
         let mut state = self.shared.state();
         let current = state.slots.get(&seed.key).map(|slot| slot.generation);
         if current != before {
             // Another run was faster.
-            return Err(PROVING.to_owned());
+            return PROVING.to_owned();
         }
-        if current.is_none() {
-            state.make_room(limits.max, now)?;
+        if current.is_none()
+            && let Err(full) = state.make_room(max, now)
+        {
+            return full;
         }
         let reason = refused.clone().unwrap_or_else(|| PROVING.to_owned());
         state.generations += 1;
         let generation = state.generations;
         let standing = match refused {
-            Some(reason) => Standing::Cold {
-                reason,
-                again: None,
-            },
+            Some(reason) => Standing::Cold { reason, again },
             None => Standing::Proving(self.begin(&seed, generation)),
         };
         let last = state.slots.remove(&seed.key);
@@ -200,7 +206,7 @@ impl Pool {
             used: now,
         };
         state.slots.insert(seed.key, slot);
-        Err(reason)
+        reason
     }
 
     /// Starts a server, which proves itself before it is ready.

@@ -1,11 +1,17 @@
 //! The main job with real Ansible: from `init` to the playbook's output.
 
+use std::time::Duration;
+
 use testkit::{
     TempProject,
+    process::wait_until,
     tools::{Ansible, ansible},
 };
 
 use crate::harness::{Service, example, run};
+
+/// A busy machine takes its time over the proof.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn init_serve_publish_runs_the_playbook() {
@@ -40,6 +46,33 @@ async fn init_serve_publish_runs_the_playbook() {
         .await
         .expect(0)
         .says("hello  fired");
+}
+
+#[tokio::test]
+async fn playbooks_start_warm_once_that_is_proven() {
+    let Some(playbook) = ansible(Ansible::Newest) else {
+        return;
+    };
+    let project = example("hello");
+    let service = Service::start_with_ansible(project.path(), &playbook).await;
+    let publish = async |id: &str| {
+        let words = ["publish", "org.example.hello", "--id", id, "--wait"];
+        service.lariat(&words).await.expect(0);
+    };
+    publish("cold").await;
+    wait_until("a fork server is ready", PATIENCE, async || {
+        let status = service.json(&["status"]).await;
+        let server = &status["playbooks"]["servers"][0];
+        assert!(server["reason"].is_null(), "{server}");
+        server["state"] == "ready"
+    })
+    .await;
+    publish("warm").await;
+    let status = service.lariat(&["status"]).await.expect(0);
+    status
+        .says("1 started warm, 1 cold")
+        .says("ready `")
+        .says("ansible-core 2.");
 }
 
 #[tokio::test]

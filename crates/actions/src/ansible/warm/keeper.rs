@@ -28,7 +28,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The program, and what it imports.
-const SOURCES: [(&str, &str); 5] = [
+pub(super) const SOURCES: [(&str, &str); 5] = [
     (
         "lariat_warm.py",
         include_str!("../../../../../ansible/warm/lariat_warm.py"),

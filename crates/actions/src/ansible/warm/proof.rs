@@ -42,7 +42,7 @@ use crate::{
 
 /// What is run: far from everything that Ansible can do, and something of each
 /// part of it that a kept process could get wrong.
-const CANARY: [(&str, &str); 6] = [
+pub(super) const CANARY: [(&str, &str); 6] = [
     (
         "canary/canary.yml",
         include_str!("../../../../../ansible/canary/canary.yml"),

@@ -1,8 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Slot, Standing, State, pause, seed::Key, stamp::Watched};
+use super::{Slot, Standing, State, keeper, pause, proof, seed::Key, stamp::Watched};
 
 fn used(ago: Duration, now: Instant) -> Slot {
     Slot {
@@ -59,4 +59,35 @@ fn a_server_that_fails_again_and_again_is_left_alone_for_longer() {
         pauses
     );
     assert_eq!(300, pause(u32::MAX).as_secs());
+}
+
+/// The files below a directory of the workspace, by their paths in it.
+fn below(directory: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut found = Vec::new();
+    let mut open = vec![root.join(directory)];
+    while let Some(path) = open.pop() {
+        if path.ends_with("__pycache__") {
+            continue;
+        }
+        if path.is_dir() {
+            let entries = fs_err::read_dir(path).unwrap();
+            open.extend(entries.map(|entry| entry.unwrap().path()));
+        } else {
+            let path = path.strip_prefix(root.join("ansible")).unwrap();
+            found.push(path.display().to_string());
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn all_of_the_python_is_in_the_binary() {
+    let sources: Vec<String> = keeper::SOURCES
+        .map(|(name, _)| format!("warm/{name}"))
+        .into();
+    assert_eq!(below("ansible/warm"), sources);
+    let canary: Vec<&str> = proof::CANARY.map(|(name, _)| name).into();
+    assert_eq!(below("ansible/canary"), canary);
 }
