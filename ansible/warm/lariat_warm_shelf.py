@@ -9,9 +9,8 @@ looks, is untouched. So a plugin of the project that has a shipped plugin's
 name is found exactly as in a fresh process.
 
 Nothing else is kept: no playbook, inventory, option, variable, secret,
-collection, or path that was searched. `Warm` compares the state of
-ansible-core's modules before and after, and keeps imports only when anything
-moved.
+collection, or path that was searched. `lariat_warm_trace` compares the state of
+ansible-core's modules before and after, and nothing is kept if anything moved.
 """
 
 import functools
@@ -98,15 +97,12 @@ class Shelf:
         self.routing = None
 
     def fill(self):
-        for attribute in LOADERS:
-            loader = getattr(self.loader, attribute, None)
-            if loader is not None:
-                self.read_plugins(loader)
+        loaders = [vars(self.loader)[name] for name in LOADERS]
+        for loader in loaders:
+            self.read_plugins(loader)
         if not (has_foreign_fragments(self.loader) or is_filtered(self.loader)):
-            for attribute in LOADERS:
-                loader = getattr(self.loader, attribute, None)
-                if loader is not None:
-                    self.read_options(loader)
+            for loader in loaders:
+                self.read_options(loader)
         self.read_routing()
 
     def read_plugins(self, loader):
@@ -119,9 +115,10 @@ class Shelf:
             book = Book(module_name(loader, base, path), path)
             # What is imported already is found by its name in any process.
             book.module = sys.modules.get(book.name)
-            if book.module is not None or not captured(lambda: load(book)):
-                if book.module is not None:
-                    self.books[path] = book
+            says = b"" if book.module else captured(functools.partial(load, book))
+            # What prints must print in a run.
+            if book.module and not says:
+                self.books[path] = book
 
     def read_options(self, loader):
         """Lets ansible-core parse the documentation, and takes the result."""
@@ -155,19 +152,18 @@ class Shelf:
     def install(self):
         """From here on Ansible is handed what it would read. Called once,
         after everything was read."""
-        shelf = self
         cls = self.loader.PluginLoader
         load_source = cls._load_module_source
         load_options = cls._load_config_defs
 
         @functools.wraps(load_source)
         def _load_module_source(loader, *args, **kwargs):
-            module = shelf.module_for(loader, args, kwargs)
+            module = self.module_for(loader, args, kwargs)
             return module or load_source(loader, *args, **kwargs)
 
         @functools.wraps(load_options)
         def _load_config_defs(loader, name, module, path):
-            if not shelf.give_options(name, module, path):
+            if not self.give_options(name, module, path):
                 load_options(loader, name, module, path)
 
         cls._load_module_source = ForShipped(self, load_source, _load_module_source)
@@ -175,28 +171,27 @@ class Shelf:
         self.hand_routing()
 
     def hand_routing(self):
-        shelf = self
         finder = sys.modules[FINDER]
         parse = finder._meta_yml_to_dict
 
         @functools.wraps(parse)
         def _meta_yml_to_dict(raw, content_id):
-            if shelf.routing is None or shelf.routing[0] != raw:
+            if self.routing[0] != raw:
                 return parse(raw, content_id)
             finder._meta_yml_to_dict = parse
-            return shelf.routing[1]
+            return self.routing[1]
 
         finder._meta_yml_to_dict = _meta_yml_to_dict
 
     def module_for(self, loader, args, kwargs):
+        """The module, known as Ansible wants it to be. `None`: let it load one."""
         path = kwargs.get("path", args[-1] if args else None)
         book = self.books.get(path)
-        if book is None or book.module is None or not book.is_current():
+        if book is None or not book.is_current():
             return None
         wanted = kwargs.get("python_module_name", args[0] if args else "")
-        if book.name not in (wanted, "%s.%s" % (loader.package, wanted)):
-            return None
-        if book.name in sys.modules:
+        is_other = book.name not in (wanted, "%s.%s" % (loader.package, wanted))
+        if is_other or book.name in sys.modules:
             return None
         sys.modules[book.name] = book.module
         for name, module in book.beside.items():
@@ -207,6 +202,7 @@ class Shelf:
         return book.module
 
     def give_options(self, name, module, path):
+        """Whether Ansible knows the options now without reading about them."""
         book = self.books.get(path)
         if book is None or book.kind is None or not book.is_current():
             return False
@@ -261,7 +257,7 @@ def renew_inventory_cache():
 
 def load(book):
     """Executes the file as Ansible's loader does, and leaves no trace."""
-    before = dict(sys.modules)
+    before = set(sys.modules)
     spec = importlib.util.spec_from_file_location(book.name, book.path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[book.name] = module
@@ -274,7 +270,7 @@ def load(book):
         # It lacks a library, as it will in a run.
         pass
     del sys.modules[book.name]
-    for name in set(sys.modules) - set(before):
+    for name in set(sys.modules) - before:
         if is_plugin(name):
             book.beside[name] = sys.modules[name]
             take(name)
