@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Kinds of steps that a later version has.
-const LATER: [&str; 3] = ["celery", "notify", "account"];
+const LATER: [&str; 2] = ["celery", "notify"];
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

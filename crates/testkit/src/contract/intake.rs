@@ -3,7 +3,7 @@
 use model::{
     event::{Event, RecordedEvent},
     id::EventId,
-    job::JobState,
+    job::{JobPlan, JobState},
     ports::{AcceptError, DeadKind, DeadState},
     verdict::{Decision, Firing, Verdict},
 };
@@ -41,10 +41,14 @@ pub async fn accepting_keeps_the_event_its_verdicts_and_its_jobs_together(store:
     let mut first = event("e1", store.now());
     first.headers.insert("x".to_owned(), json!(["y", null]));
     first.body = json!({"z": 1, "a": {"nested": [true, "\u{0}\u{1b}[0m 'quoted' \"✓\""]}});
+    let third = JobPlan {
+        account: Some("releng".parse().unwrap()),
+        ..keyed("k")
+    };
     let decisions = vec![
         fire("one", plan()),
         suppress("two"),
-        fire("three", keyed("k")),
+        fire("three", third.clone()),
     ];
     let answers = store
         .accept(vec![
@@ -93,6 +97,9 @@ pub async fn accepting_keeps_the_event_its_verdicts_and_its_jobs_together(store:
     assert_eq!(job.revision, revision());
     assert_eq!(job.event_id, first.id);
     assert_eq!(job.key.as_deref(), Some("k"));
+    assert_eq!(job.account, third.account);
+    let first_job = store.job(&answers[0].jobs[0]).await;
+    assert_eq!(first_job.account, None, "the user of the service");
     assert_eq!(job.state, JobState::Queued);
     assert_eq!(job.reason, None);
     assert_eq!(job.result, None);
