@@ -208,11 +208,9 @@ async fn vaults_are_opened_by_secrets_that_no_task_sees() {
         stage.write("vars.yml", &vars);
         stage.write(
             "play.yml",
-            &format!(
-                "- hosts: all\n  gather_facts: false\n  vars_files: [vars.yml]\n  tasks:\n    \
+            "- hosts: all\n  gather_facts: false\n  vars_files: [vars.yml]\n  tasks:\n    \
                  - shell: 'cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr \"\\0\" \"\\n\" | grep -c -e ^alpha -e [=]alpha -e ^beta -e [=]beta'\n      \
-                 register: seen\n      failed_when: false\n    - set_stats: {{data: {{first: '{{{{ first }}}}', second: '{{{{ second }}}}', seen: '{{{{ seen.stdout }}}}'}}}}\n"
-            ),
+                 register: seen\n      failed_when: false\n    - set_stats: {data: {first: '{{ first }}', second: '{{ second }}', seen: '{{ seen.stdout }}'}}\n",
         );
         let identity = |id: &str, secret| VaultIdentity {
             id: id.to_owned(),

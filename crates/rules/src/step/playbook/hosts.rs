@@ -144,9 +144,7 @@ fn read_hosts(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<Hosts>> {
                 Some(text) => text
                     .split(',')
                     .filter(|name| !name.trim().is_empty())
-                    .fold(true, |good, name| {
-                        check_name(reader, item.span, name.trim()) && good
-                    }),
+                    .all(|name| check_name(reader, item.span, name.trim())),
                 None => true,
             };
             Some(Hosts::Named(field)).filter(|_| is_good)
