@@ -173,8 +173,9 @@ impl Pool {
         let watched = Arc::new(seed.watched());
         let (refused, again) = match seed.interpreter() {
             Ok(_) => (self.shared.refuted(&seed.key), None),
-            // It may come, and nobody knows which file to watch for that.
-            Err(reason) => (Some(reason.to_string()), Some(now + LONGEST_PAUSE)),
+            // It may come, nobody knows which file to watch for that, and to
+            // look again costs little.
+            Err(reason) => (Some(reason.to_string()), Some(now + FIRST_PAUSE)),
         };
         let mut state = self.shared.state();
         let current = state.slots.get(&seed.key).map(|slot| slot.generation);

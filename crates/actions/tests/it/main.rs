@@ -5,6 +5,7 @@
     reason = "tests start programs and look at the system themselves"
 )]
 
+mod bad_days;
 mod command;
 mod conformance;
 mod corpus;

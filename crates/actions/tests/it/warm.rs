@@ -29,15 +29,15 @@ use crate::{
 };
 
 /// One service for several runs.
-struct Warm {
-    stage: Stage,
-    action: Arc<PlaybookAction>,
+pub(crate) struct Warm {
+    pub(crate) stage: Stage,
+    pub(crate) action: Arc<PlaybookAction>,
 }
 
-const PLAY: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n";
+pub(crate) const PLAY: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n";
 
 impl Warm {
-    fn new(which: Ansible) -> Option<Self> {
+    pub(crate) fn new(which: Ansible) -> Option<Self> {
         Self::with(
             which,
             WarmSettings {
@@ -55,22 +55,22 @@ impl Warm {
         Some(Self { stage, action })
     }
 
-    async fn run(&self, call: PlaybookCall) -> StepReport {
+    pub(crate) async fn run(&self, call: PlaybookCall) -> StepReport {
         let context = self.stage.context.clone();
         let control = self.stage.control();
         let call = StepCall::Playbook(call);
         self.action.run(call, context, control).await
     }
 
-    async fn play(&self) -> StepReport {
+    pub(crate) async fn play(&self) -> StepReport {
         self.run(call("play.yml")).await
     }
 
-    fn starts(&self) -> Starts {
+    pub(crate) fn starts(&self) -> Starts {
         self.action.starts().unwrap()
     }
 
-    fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let starts = self.starts();
         (starts.warm, starts.cold)
     }
@@ -82,7 +82,7 @@ impl Warm {
     }
 
     /// A busy machine takes its time over the proof.
-    async fn until_ready(&self) {
+    pub(crate) async fn until_ready(&self) {
         let limit = Instant::now() + Duration::from_secs(180);
         let mut tick = tokio::time::interval(Duration::from_millis(20));
         loop {
@@ -97,7 +97,7 @@ impl Warm {
     }
 }
 
-const FINE: &str = "code 0 | succeeded: hosts 1, tasks ok 1, changed 1";
+pub(crate) const FINE: &str = "code 0 | succeeded: hosts 1, tasks ok 1, changed 1";
 
 #[tokio::test]
 async fn the_first_run_is_cold_and_those_after_the_proof_are_warm() {
@@ -118,7 +118,7 @@ async fn the_first_run_is_cold_and_those_after_the_proof_are_warm() {
 
 /// The fork server of a stage; its runs have the same command line, and the
 /// mark of their job.
-fn server(stage: &Stage) -> Option<Pid> {
+pub(crate) fn server(stage: &Stage) -> Option<Pid> {
     let place = stage.settings.runtime_dir.display().to_string();
     let runs = stage.alive();
     fs_err::read_dir("/proc")

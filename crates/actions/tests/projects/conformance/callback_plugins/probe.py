@@ -138,8 +138,12 @@ def ansible():
     values = {name: getattr(constants, name) for name in names}
     # A directory of the run's own, whose name is made by chance.
     temporary = values.pop("DEFAULT_LOCAL_TMP", "")
+    options = dict(context.CLIARGS)
+    # Some versions keep them in sets, which have an order of chance.
+    for name in ("tags", "skip_tags"):
+        options[name] = sorted(options[name])
     return {
-        "options": {name: repr(value) for name, value in dict(context.CLIARGS).items()},
+        "options": {name: repr(value) for name, value in options.items()},
         "constants": {name: repr(value) for name, value in values.items()},
         "temporary": [os.path.dirname(temporary), os.path.isdir(temporary), os.listdir(temporary)],
     }
