@@ -362,7 +362,9 @@ async fn reload_rules_status_and_health() {
                 "size_bytes": status["store"]["size_bytes"], "events": 0, "jobs": {},
                 "open_dead_letters": 0, "oldest_queued": null, "accept_commits": 0, "accepted_events": 0,
             },
-            "sources": [], "sinks": [], "notices": [],
+            "sources": [], "sinks": [],
+            "playbooks": {"warm": false, "started_warm": 0, "started_cold": 0, "servers": []},
+            "notices": [],
         }),
         &status,
     );
