@@ -141,9 +141,9 @@ impl Tls {
                 tracing::info!(cert = %cert.display(), "the certificate was read again");
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                let cause = cause.unwrap_or_default();
-                tracing::warn!("the certificate of before stays in use: {error}: {cause}");
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                tracing::warn!("the certificate of before stays in use: {error}{cause}");
             }
         }
     }
