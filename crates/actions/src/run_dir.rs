@@ -194,7 +194,7 @@ fn try_sweep(runtime_dir: &Path) -> io::Result<()> {
             dead.push(entry.path());
         }
     }
-    let mut orphans = process::end_orphans(&dead);
+    let mut orphans = process::end_orphans(&dead, None);
     for dir in &dead {
         let found = end_elsewhere(dir)?;
         orphans.found += found.found;

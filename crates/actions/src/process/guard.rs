@@ -106,6 +106,10 @@ fn serve(adopted: Option<Adopted>) -> io::Result<()> {
             report(&swept::sweep(&what));
             Ok(())
         }
+        Work::Wake { user, guard } => {
+            report(&swept::wake(&user, guard));
+            Ok(())
+        }
     }
 }
 

@@ -18,9 +18,10 @@ const EVENT_FILE: &[u8] = b"LARIAT_EVENT_FILE=";
 /// Longest wait for those who were killed to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Kills everything of the steps that these directories were made for, and
-/// waits for it. Says how many there were, and how many are still there.
-pub(crate) fn end_orphans(run_dirs: &[PathBuf]) -> Orphans {
+/// Kills everything of the steps that these directories were made for, and of
+/// the session, and waits for it. Says how many there were, and how many are
+/// still there.
+pub(crate) fn end_orphans(run_dirs: &[PathBuf], session: Option<i32>) -> Orphans {
     let mut orphans = Orphans::default();
     if run_dirs.is_empty() {
         return orphans;
@@ -40,7 +41,7 @@ pub(crate) fn end_orphans(run_dirs: &[PathBuf]) -> Orphans {
     // which nobody is there does not count.
     let mut was_empty = false;
     loop {
-        let left = tree::marked(None, is_ours);
+        let left = tree::marked(session, is_ours);
         orphans.found = orphans.found.max(left.len());
         orphans.left = left.len();
         if (left.is_empty() && was_empty) || Instant::now() >= until {

@@ -53,6 +53,11 @@ pub(super) enum Work {
     Run(Box<Task>),
     /// No program: ends what is left of a step whose guard is gone.
     Sweep(Sweep),
+    /// No program: lets another guard of the user go on that was stopped.
+    Wake {
+        user: User,
+        guard: i32,
+    },
 }
 
 /// A program to run.
@@ -157,6 +162,8 @@ pub(super) struct Sweep {
     /// Its private directory: every process of the step began with the path
     /// of a file in it.
     pub(super) directory: PathBuf,
+    /// That the guard led, if it is known.
+    pub(super) session: Option<i32>,
 }
 
 /// Every further line to a guard.

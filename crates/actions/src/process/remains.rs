@@ -27,7 +27,7 @@ use super::{
     descriptors,
     orphans::Orphans,
     protocol::{Report, Sweep, User, Work},
-    spawn::How,
+    spawn::{self, How},
 };
 use crate::settings::ActionSettings;
 
@@ -62,8 +62,8 @@ impl Remains {
     }
 
     /// Ends it, and says how many processes there were.
-    pub(super) async fn end(self) -> usize {
-        let ended = tokio::task::spawn_blocking(move || self.end_now()).await;
+    pub(super) async fn end(self, session: Option<i32>) -> usize {
+        let ended = tokio::task::spawn_blocking(move || self.sweep(session)).await;
         match ended {
             Ok(Ok(orphans)) => orphans.found,
             Ok(Err(error)) => {
@@ -74,15 +74,53 @@ impl Remains {
         }
     }
 
-    /// The same, waiting for it.
+    /// The same, waiting for it, for a step of a process that is gone.
     pub(crate) fn end_now(&self) -> io::Result<Orphans> {
-        let (orders, theirs) = UnixStream::pair()?;
-        let mut child = self.start(theirs.into())?;
-        let work = Work::Sweep(Sweep {
+        self.sweep(None)
+    }
+
+    fn sweep(&self, session: Option<i32>) -> io::Result<Orphans> {
+        let said = self.ask(&Work::Sweep(Sweep {
             user: self.user.clone(),
             directory: self.directory.clone(),
+            session,
+        }))?;
+        let swept = said.into_iter().find_map(|report| match report {
+            Report::Swept { found, left } => Some(Orphans { found, left }),
+            Report::Ready { .. }
+            | Report::Started { .. }
+            | Report::Unstartable { .. }
+            | Report::Exited { .. }
+            | Report::Leftovers { .. }
+            | Report::Expired
+            | Report::Done { .. } => None,
         });
-        let mut line = serde_json::to_vec(&work)?;
+        swept.ok_or_else(|| {
+            io::Error::other(match &self.how.sudoers {
+                Some(line) => spawn::refused(line),
+                None => "the guard said nothing".to_owned(),
+            })
+        })
+    }
+
+    /// Lets its guard go on that was stopped.
+    pub(super) async fn wake(&self, guard: i32) {
+        let remains = self.clone();
+        let work = Work::Wake {
+            user: self.user.clone(),
+            guard,
+        };
+        let asked = tokio::task::spawn_blocking(move || remains.ask(&work)).await;
+        if let Ok(Err(error)) = asked {
+            warn!(%error, "a guard of another user could not be reached");
+        }
+    }
+
+    /// What a guard of the user says to it.
+    fn ask(&self, work: &Work) -> io::Result<Vec<Report>> {
+        let (orders, theirs) = UnixStream::pair()?;
+        let mut child = self.start(theirs.into())?;
+        let mut line = serde_json::to_vec(work)?;
         line.push(b'\n');
         let sent = descriptors::send(orders.as_fd(), &line, &[]);
         let said = sent.and_then(|_| hear(&mut child));
@@ -92,25 +130,8 @@ impl Remains {
         }
         child.wait()?;
         let said = said?;
-        for line in said.lines() {
-            match serde_json::from_str(line) {
-                Ok(Report::Swept { found, left }) => return Ok(Orphans { found, left }),
-                Ok(Report::Unstartable { reason }) => return Err(io::Error::other(reason)),
-                Ok(
-                    Report::Ready { .. }
-                    | Report::Started { .. }
-                    | Report::Exited { .. }
-                    | Report::Leftovers { .. }
-                    | Report::Expired
-                    | Report::Done { .. },
-                )
-                | Err(_) => {}
-            }
-        }
-        Err(io::Error::other(match &self.how.sudoers {
-            Some(line) => format!("`sudo` did not start a guard: `{line}`"),
-            None => "the guard said nothing".to_owned(),
-        }))
+        let reports = said.lines().map(serde_json::from_str);
+        Ok(reports.filter_map(Result::ok).collect())
     }
 
     fn start(&self, orders: OwnedFd) -> io::Result<Child> {

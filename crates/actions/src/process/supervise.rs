@@ -11,13 +11,13 @@ use model::{
     id::Principal,
     job::Exit,
 };
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     net::unix::pipe,
     process::Child,
     sync::{oneshot, watch},
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::warn;
 
@@ -37,6 +37,9 @@ use crate::settings::ActionSettings;
 /// The variable that marks everything of a step, for the day when its guard
 /// is gone.
 const MARK: &str = "LARIAT_LEASE";
+
+/// Between what a guard was asked for and the doubt whether it can do it.
+const SLACK: Duration = Duration::from_secs(3);
 
 /// Runs a program until it has ended and nothing of it is left.
 pub(crate) async fn run(
@@ -104,7 +107,9 @@ async fn supervise(
 
     let (over, is_over) = oneshot::channel();
     let mut steering = Steering {
+        guard: None,
         session: None,
+        wake_at: None,
         child: connection.child,
         sudoers: connection.sudoers,
         orders,
@@ -173,8 +178,11 @@ struct State {
 }
 
 struct Steering<'a> {
+    guard: Option<i32>,
     /// The guard's own.
     session: Option<i32>,
+    /// When a guard that was asked for an end should have come to it.
+    wake_at: Option<Instant>,
     child: Option<Child>,
     sudoers: Option<String>,
     orders: Outbox,
@@ -220,12 +228,32 @@ impl Steering<'_> {
                     let at_ms = guard_deadline(&deadline, self.clock);
                     self.send(&Order::Deadline { at_ms });
                 }
+                () = at(self.wake_at), if self.wake_at.is_some() => self.wake().await,
                 () = &mut timeout, if self.state.asked.is_none() && self.state.exit.is_none() => {
                     self.state.asked = Some(Asked::TimedOut);
-                    let grace_ms = millis(self.context.grace);
-                    self.send(&Order::Stop { grace_ms });
+                    self.ask_to_stop();
                 }
             }
+        }
+    }
+
+    fn ask_to_stop(&mut self) {
+        let grace = self.context.grace;
+        self.send(&Order::Stop {
+            grace_ms: millis(grace),
+        });
+        self.wake_at = Some(Instant::now() + grace + SLACK);
+    }
+
+    /// A step may stop its own guard, which cannot refuse: whatever it was
+    /// asked for, it does when it goes on.
+    async fn wake(&mut self) {
+        self.wake_at = Some(Instant::now() + SLACK);
+        self.wake_sudo();
+        match (self.guard, &self.remains) {
+            (Some(guard), Some(remains)) => remains.wake(guard).await,
+            (Some(guard), None) => tree::signal_all(&[Pid::from_raw(guard)], Signal::SIGCONT),
+            (None, _) => {}
         }
     }
 
@@ -235,14 +263,14 @@ impl Steering<'_> {
             Some(Stop::LeaseLost) => {
                 self.state.asked = Some(Asked::LeaseLost);
                 self.send(&Order::Kill);
+                self.wake_at = Some(Instant::now() + SLACK);
             }
             Some(Stop::Cancel(by)) => {
                 // A program that has ended by itself was not cancelled.
                 if self.state.asked.is_none() && self.state.exit.is_none() {
                     self.state.asked = Some(Asked::Cancelled(by));
                 }
-                let grace_ms = millis(self.context.grace);
-                self.send(&Order::Stop { grace_ms });
+                self.ask_to_stop();
             }
         }
     }
@@ -250,8 +278,9 @@ impl Steering<'_> {
     /// Takes note of a report; says how it ended when this was the last.
     fn hear(&mut self, line: &str) -> Option<End> {
         match serde_json::from_str(line) {
-            Ok(Report::Ready { session, .. }) => {
+            Ok(Report::Ready { pid, session }) => {
                 self.state.ready = true;
+                self.guard = Some(pid);
                 self.session = session;
             }
             Ok(Report::Started { .. } | Report::Swept { .. }) => {}
@@ -283,8 +312,18 @@ impl Steering<'_> {
         }
     }
 
+    /// `sudo` stops itself when its guard is stopped, and hears of nothing then.
+    fn wake_sudo(&self) {
+        let child = self.child.as_ref().and_then(Child::id);
+        let sudo = child.filter(|_| self.sudoers.is_some());
+        if let Some(Ok(pid)) = sudo.map(i32::try_from) {
+            tree::signal_all(&[Pid::from_raw(pid)], Signal::SIGCONT);
+        }
+    }
+
     /// Says how the guard ended, if it is ours to hear of.
     async fn reap(&mut self) -> Option<ExitStatus> {
+        self.wake_sudo();
         match &mut self.child {
             Some(child) => child.wait().await.ok(),
             None => None,
@@ -309,7 +348,7 @@ impl Steering<'_> {
         }
         let how = status.map_or_else(|| "without a word".to_owned(), describe);
         let mut survivors = match self.remains.take() {
-            Some(remains) => remains.end().await,
+            Some(remains) => remains.end(self.session).await,
             None => 0,
         };
         loop {
@@ -331,6 +370,13 @@ impl Steering<'_> {
     /// An order that cannot be written is one of no words: none is such.
     fn send(&mut self, order: &Order) {
         self.orders.push(order).ok();
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
     }
 }
 

@@ -257,6 +257,20 @@ async fn a_killed_guard_is_replaced_by_its_worker() {
 }
 
 #[tokio::test]
+async fn a_guard_that_its_step_has_stopped_is_woken_to_end_it() {
+    let mut stage = Stage::new();
+    stage.context.grace = Duration::from_millis(100);
+    let script = "kill -STOP $PPID; echo on; sleep 1000";
+    let (report, ()) = tokio::join!(stage.script(script), async {
+        until("the program runs", || stage.output.text() == "on\n").await;
+        let by = Principal("a person".to_owned());
+        stage.stop.send_replace(Some(Stop::Cancel(by)));
+    });
+    assert_eq!("signal 15 | cancelled by a person", say(&report));
+    assert_eq!(Vec::<i32>::new(), stage.alive());
+}
+
+#[tokio::test]
 async fn the_guards_lock_is_held_until_nothing_is_left() {
     use nix::fcntl::{Flock, FlockArg};
 
