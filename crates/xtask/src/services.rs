@@ -203,7 +203,9 @@ pub(crate) fn provide(full: bool) -> Result<Services> {
         if !Path::new(program).is_file() {
             apt_install(&[package])?;
         }
-        installed.push((package.to_owned(), read("dpkg-query", version)?));
+        // Other systems have other packages.
+        let version = read("dpkg-query", version).unwrap_or_else(|_| "installed".to_owned());
+        installed.push((package.to_owned(), version));
     }
     Ok(Services { installed })
 }
