@@ -175,6 +175,12 @@ pub fn sudoers_line(service: &str, user: &str, binary: &Path) -> String {
 /// As sudoers(5) asks for it: a backslash before each character that means
 /// something there.
 fn escaped_for_sudoers(text: &str) -> String {
+    // A user without a name.
+    if let Some(uid) = text.strip_prefix('#')
+        && uid.parse::<u32>().is_ok()
+    {
+        return text.to_owned();
+    }
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         let is_plain = c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+');

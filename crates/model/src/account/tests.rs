@@ -77,6 +77,10 @@ fn a_sudoers_line_allows_one_program_with_one_argument() {
         "lariat ALL=(releng) NOPASSWD: /usr/bin/lariat guard-exec"
     );
     assert_eq!(
+        line("#1234", "#x", "/usr/bin/lariat"),
+        r"#1234 ALL=(\#x) NOPASSWD: /usr/bin/lariat guard-exec"
+    );
+    assert_eq!(
         line("lariat", r"corp\a,b", "/opt/la riat/lariat*"),
         r"lariat ALL=(corp\\a\,b) NOPASSWD: /opt/la\ riat/lariat\* guard-exec"
     );
