@@ -24,7 +24,7 @@ use self::{
 
 /// How often each case runs warm.
 fn rounds() -> usize {
-    if is_full() { 5 } else { 1 }
+    if is_full() { 3 } else { 1 }
 }
 
 fn is_full() -> bool {

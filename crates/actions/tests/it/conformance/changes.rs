@@ -6,7 +6,7 @@ use std::path::Path;
 use testkit::tools::Ansible;
 
 use super::{
-    case::Case,
+    case::{self, Case},
     theatre::{Theatre, Way},
 };
 
@@ -130,6 +130,24 @@ async fn check(version: Ansible) {
 async fn what_changes_in_the_project_counts_in_the_next_run() {
     check(Ansible::Oldest).await;
     check(Ansible::Newest).await;
+}
+
+#[tokio::test]
+async fn another_configuration_is_the_same_cold_and_warm() {
+    let Some(theatre) = Theatre::open(Ansible::Newest).await else {
+        return;
+    };
+    let text = "[defaults]\ncollections_path = collections\nstdout_callback = minimal\nforks = 1\n";
+    fs_err::write(theatre.project.join("ansible.cfg"), text).unwrap();
+    theatre.warm_up().await;
+    for name in ["failing", "ignored", "variables", "warnings"] {
+        let case = case::named(name);
+        let cold = theatre.run(&case, Way::Cold).await;
+        let warm = theatre.run(&case, Way::Warm).await;
+        if let Some(difference) = cold.difference(&warm) {
+            panic!("`{name}` with another configuration, - cold, + warm\n{difference}");
+        }
+    }
 }
 
 /// Whatever makes a process of many alike must not make their chance alike.

@@ -6,18 +6,22 @@ use std::{path::PathBuf, time::Duration};
 use actions::{ActionSettings, PlaybookAction, WarmSettings};
 use model::{
     action::{PlaybookCall, StepCall},
+    id::JobId,
     ports::Action,
-    warm::WarmState,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::tools::{self, Ansible};
+use tokio::time::Instant;
 
 use super::{
     case::{self, Case},
     seen::{self, Mask, Seen},
 };
-use crate::stage::{Stage, say, until};
+use crate::stage::{Stage, say};
+
+/// No run and no proof takes as long as this, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How a playbook is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,17 +73,21 @@ impl Theatre {
         Some(theatre)
     }
 
-    /// The first run asks for a server, which has to start and to be proven.
-    async fn warm_up(&self) {
-        self.run(&case::named("season"), Way::Cold).await;
-        self.run_some_way(&case::named("season")).await;
-        until("a fork server is ready", || {
+    /// Runs until one is warm: the first asks for a server, which has to
+    /// start and to be proven. A busy machine takes its time over that.
+    pub(crate) async fn warm_up(&self) {
+        let limit = Instant::now() + PATIENCE;
+        let case = case::named("season");
+        loop {
+            let (_, probe) = self.play(&case, Way::Warm).await;
+            if probe.as_ref().is_some_and(seen::is_warm) {
+                return;
+            }
             let servers = self.action.starts().unwrap().servers;
             let reason = servers.iter().find_map(|server| server.reason.clone());
             assert_eq!(None, reason, "a fork server is not used");
-            servers.iter().any(|one| one.state == WarmState::Ready)
-        })
-        .await;
+            assert!(Instant::now() < limit, "no run is warm: {servers:?}");
+        }
     }
 
     /// Plays a case, which has to run as it is asked to.
@@ -111,7 +119,8 @@ impl Theatre {
             cold: way == Way::Cold,
             ..case.call(work.path())
         };
-        let mut stage = Stage::new();
+        let mut stage = Stage::for_job(JobId::generate(), PATIENCE);
+        stage.context.timeout = PATIENCE;
         stage.settings = self.settings.clone();
         stage.context.project.clone_from(&self.project);
         let (context, control) = (stage.context.clone(), stage.control());
