@@ -15,6 +15,7 @@ mod check;
 mod demo;
 mod fuzz;
 mod run;
+mod sanity;
 mod services;
 mod test;
 
@@ -59,6 +60,8 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Has `ansible-test sanity` look at the collection
+    Sanity,
     /// Installs what tests and demo need, and says what there is
     Services {
         /// Every version of ansible-core that is supported, as the full test needs
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Task::Check => check::check(),
         Task::Bench { rows } => bench::bench(&rows),
         Task::Fuzz { target, seconds } => fuzz::fuzz(target.as_deref(), seconds),
+        Task::Sanity => sanity::sanity(),
         Task::Services { full } => services::provide(full).map(|services| services.print()),
     };
     match result {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     check, fuzz,
     run::{Timeline, run_with},
-    services,
+    sanity, services,
 };
 
 /// For each target.
@@ -47,6 +47,7 @@ fn steps(timeline: &mut Timeline, full: bool) -> Result<()> {
         cargo_test(&args, full)
     })?;
     if full {
+        timeline.step("ansible-test sanity", sanity::sanity)?;
         timeline.step("fuzz", || fuzz::fuzz(None, FUZZ_SECONDS))?;
     }
     Ok(())
