@@ -223,7 +223,8 @@ fn show_tasks(results: &[TaskEvent], console: &mut Console) -> Result<(), Failur
         Column::Elastic("HOSTS"),
         Column::Spare("LONGEST"),
     ]);
-    for group in &groups {
+    for group in &mut groups {
+        group.hosts.sort_unstable();
         let shown: Vec<&str> = group.hosts.iter().copied().take(MOST_NAMES).collect();
         let mut hosts = shown.join(", ");
         let more = group.hosts.len() - shown.len();

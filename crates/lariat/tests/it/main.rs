@@ -32,5 +32,6 @@ mod publish;
 mod sweep;
 mod systemd;
 mod tail;
+mod tasks;
 mod terminal;
 mod tokens;
