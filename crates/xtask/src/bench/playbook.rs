@@ -26,7 +26,8 @@ use crate::{run::target, services};
 const TRIVIAL: &str = "- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n    \
     - debug:\n        msg: \"AT {{ now(fmt='%s.%f') }}\"\n";
 /// Runs as long as anybody wants to look at it.
-const LASTING: &str = "- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n    \
+const LASTING: &str = "- hosts: localhost\n  connection: local\n  gather_facts: false\n  \
+    vars: {ansible_python_interpreter: '{{ ansible_playbook_python }}'}\n  tasks:\n    \
     - command: sleep 7654\n";
 const SLEEP: &[u8] = b"sleep\x007654\x00";
 

@@ -173,6 +173,15 @@ impl Trial<'_> {
         })
     }
 
+    /// Modules run with the Python that is certainly there: which one Ansible
+    /// would find on this machine is the playbooks' affair.
+    fn vars(&self) -> Result<Object, String> {
+        let python = self.seed.interpreter().map_err(|error| error.to_string())?;
+        let python = python.program.display().to_string();
+        let name = "ansible_python_interpreter".to_owned();
+        Ok(Object::from_iter([(name, python.into())]))
+    }
+
     fn recipe(&self, context: &StepContext, files: &StepFiles) -> Result<Recipe, String> {
         let own = |error: std::io::Error| format!("the files of a trial playbook: {error}");
         for name in DIRECTORIES {
@@ -181,7 +190,7 @@ impl Trial<'_> {
         for (name, text) in CANARY {
             files.dir.file(name, text.as_bytes()).map_err(own)?;
         }
-        let text = vars::write(context, &Object::new()).map_err(|error| own(error.into()))?;
+        let text = vars::write(context, &self.vars()?).map_err(|error| own(error.into()))?;
         let vars = files.dir.file("vars.yml", text.as_bytes()).map_err(own)?;
         let place = files.place();
         let mut environment = self.seed.environment(&place);
