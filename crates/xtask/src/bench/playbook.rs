@@ -355,6 +355,8 @@ fn beside(program: &Path, peer: Option<&Rulebook>) -> Result<()> {
     let mut theirs = "not installed".to_owned();
     if let Some(peer) = peer {
         let mut running = peer.start(TRIVIAL, &[])?;
+        // The first one warms it up.
+        running.start_one()?;
         let small = running.start_one()?;
         fill(running.directory())?;
         let large = running.start_one()?;
