@@ -25,9 +25,9 @@ fn hosts_and_groups_have_their_variables_and_nothing_is_templated() {
             name: Some("web".to_owned()),
             hosts: vec![(
                 "web1".to_owned(),
-                vars(json!({"ansible_port": 2222, "say": "{{ 7 * 7 }}", "list": ["a", null]})),
+                vars(json!({"ansible_port": 2222, "list": ["a", null], "say": "{{ 7 * 7 }}"})),
             )],
-            vars: vars(json!({"tier": "front", "is_on": true})),
+            vars: vars(json!({"is_on": true, "tier": "front"})),
         },
     ];
     assert_snapshot!(write(&groups), @r#"
