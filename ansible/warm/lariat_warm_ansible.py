@@ -13,6 +13,7 @@ import platform
 import re
 import sys
 
+import lariat_warm_bytecode as bytecode
 import lariat_warm_shelf as shelves
 import lariat_warm_trace as trace
 
@@ -81,6 +82,7 @@ class Warm:
     def __init__(self, program, here):
         self.program = program
         self.command = interpreter(here)
+        self.callback = bytecode.Bytecode(os.path.dirname(here))
         self.directory = os.getcwd()
         self.environment = dict(os.environ)
         check_program(program)
@@ -192,6 +194,10 @@ class Warm:
         self.loader.callback_loader.config = list(
             constants.DEFAULT_CALLBACK_PLUGIN_PATH or []
         )
+        # It lies in the private directory of the run, as our callback plugin does.
+        temporary = os.environ.get("ANSIBLE_LOCAL_TEMP")
+        if temporary:
+            self.callback.give(os.path.dirname(temporary))
         # Before 2.15 the import looks which directories of collections exist.
         collections = self.loader.AnsibleCollectionConfig
         if collections.collection_finder is not None:

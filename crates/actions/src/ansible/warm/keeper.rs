@@ -28,7 +28,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The program, and what it imports.
-pub(super) const SOURCES: [(&str, &str); 5] = [
+pub(super) const SOURCES: [(&str, &str); 6] = [
     (
         "lariat_warm.py",
         include_str!("../../../../../ansible/warm/lariat_warm.py"),
@@ -36,6 +36,10 @@ pub(super) const SOURCES: [(&str, &str); 5] = [
     (
         "lariat_warm_ansible.py",
         include_str!("../../../../../ansible/warm/lariat_warm_ansible.py"),
+    ),
+    (
+        "lariat_warm_bytecode.py",
+        include_str!("../../../../../ansible/warm/lariat_warm_bytecode.py"),
     ),
     (
         "lariat_warm_run.py",
