@@ -17,6 +17,7 @@ import importlib.machinery
 import io
 import logging
 import multiprocessing.process
+import multiprocessing.util
 import os
 import signal
 import sys
@@ -121,6 +122,9 @@ def prepare():
         os.urandom(32)
     )
     tempfile.tempdir = None
+    # A worker lives for one task. What its run had made is not its own, and
+    # looking through that for garbage would copy the memory that they share.
+    multiprocessing.util.register_after_fork(gc, lambda _: gc.freeze())
 
 
 def become(warm, message, descriptors, output):
