@@ -343,13 +343,14 @@ pub struct TaskPage {
 pub const MOST_NAMES: usize = 5;
 
 /// What became of the hosts of a job, all its playbooks together: for each step
-/// the last attempt that has told it.
+/// the last attempt that has told it, and what those before it have changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recap {
     pub hosts: u64,
     /// Hosts where a task failed, and hosts that were not reached.
     pub failed: u64,
-    /// Hosts where something changed, those that failed later included.
+    /// Hosts where something changed in any attempt, those that failed later
+    /// included.
     pub changed: u64,
     /// The first of them by name, at most [`MOST_NAMES`].
     pub failed_names: Vec<String>,

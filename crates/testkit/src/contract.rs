@@ -404,6 +404,7 @@ macro_rules! contract_lines {
                 task_events_are_read_by_attempt_kind_status_and_host
                 pages_of_task_events_cover_them_while_they_grow
                 the_recap_of_a_job_is_of_the_last_attempt_of_each_step
+                the_recap_of_a_job_forgets_no_change_of_an_earlier_attempt
                 task_events_go_with_the_output_of_their_attempt
             }
         }

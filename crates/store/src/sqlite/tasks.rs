@@ -227,7 +227,7 @@ fn recorded(row: &SqliteRow, attempt: u32) -> Result<RecordedTask, Failure> {
 }
 
 /// The counts of each job stand in all its rows; of its hosts those are read
-/// that are named.
+/// that are named. Of attempts before the last only their changes count.
 async fn recaps(
     conn: &mut SqliteConnection,
     jobs: &[JobId],
@@ -235,12 +235,14 @@ async fn recaps(
     let ids: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
     let rows = sqlx::query(
         "WITH last AS (
-             SELECT job, step, max(attempt) AS attempt FROM task_recaps
+             SELECT job, step, max(attempt) AS last FROM task_recaps
              WHERE job IN (SELECT seq FROM jobs WHERE id IN (SELECT value FROM json_each(?1)))
              GROUP BY job, step),
          hosts AS (
-             SELECT job, host, max(has_failed) AS has_failed, max(has_changed) AS has_changed
-             FROM last JOIN task_recaps USING (job, step, attempt)
+             SELECT job, host, max(has_failed AND attempt = last) AS has_failed,
+                 max(has_changed) AS has_changed
+             FROM last JOIN task_recaps USING (job, step)
+             WHERE attempt = last OR has_changed
              GROUP BY job, host),
          ranked AS (
              SELECT job, host, has_failed, has_changed,

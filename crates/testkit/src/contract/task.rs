@@ -291,6 +291,38 @@ pub async fn the_recap_of_a_job_is_of_the_last_attempt_of_each_step(store: &Fixt
     assert_eq!(recaps().await[&silent].hosts, 1);
 }
 
+pub async fn the_recap_of_a_job_forgets_no_change_of_an_earlier_attempt(store: &Fixture) {
+    let job = store.give("e1", plan()).await;
+    let first = store.claim_only(&job).await;
+    let mut broken = HostRecap::of("web1");
+    broken.count(TaskStatus::Changed);
+    broken.count(TaskStatus::Failed);
+    let hosts = [
+        TaskEvent::Recap(broken),
+        recap("web2", TaskStatus::Unreachable),
+        recap("web3", TaskStatus::Changed),
+        recap("web4", TaskStatus::Failed),
+    ];
+    tell(store, &first.id, 0, &hosts).await;
+    let retry = retrying(Duration::ZERO);
+    store.finish(&first, failed(), retry).await;
+
+    // Nothing was left to do, and two hosts are not part of it any more.
+    let second = store.claim_only(&job).await;
+    let hosts = [recap("web1", TaskStatus::Ok), recap("web2", TaskStatus::Ok)];
+    tell(store, &second.id, 0, &hosts).await;
+    store.succeed(&second).await;
+    let expected = Recap {
+        hosts: 3,
+        failed: 0,
+        changed: 2,
+        failed_names: Vec::new(),
+        changed_names: vec!["web1".to_owned(), "web3".to_owned()],
+    };
+    let recaps = store.tasks.recaps(std::slice::from_ref(&job)).await;
+    assert_eq!(recaps.unwrap()[&job], expected);
+}
+
 pub async fn task_events_go_with_the_output_of_their_attempt(store: &Fixture) {
     let job = store.give("e1", plan()).await;
     let lease = store.claim_only(&job).await;

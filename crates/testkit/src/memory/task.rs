@@ -106,24 +106,30 @@ fn is_asked_for(event: &TaskEvent, query: &TaskQuery) -> bool {
 }
 
 fn recap(job: &JobRow) -> Option<Recap> {
-    // By step: the attempt and its hosts, those of later attempts instead.
-    let mut steps: BTreeMap<usize, (u32, BTreeMap<&str, &HostRecap>)> = BTreeMap::new();
+    // By step and attempt.
+    let mut told: BTreeMap<usize, BTreeMap<u32, BTreeMap<&str, &HostRecap>>> = BTreeMap::new();
     for one in job.attempts.iter().flat_map(|attempt| &attempt.tasks) {
         let TaskEvent::Recap(recap) = &one.event else {
             continue;
         };
-        let (attempt, hosts) = steps.entry(one.step).or_default();
-        if *attempt != one.attempt {
-            *attempt = one.attempt;
-            hosts.clear();
-        }
+        let attempts = told.entry(one.step).or_default();
+        let hosts = attempts.entry(one.attempt).or_default();
         hosts.entry(&recap.host).or_insert(recap);
     }
     let mut hosts: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
-    for (name, recap) in steps.values().flat_map(|(_, hosts)| hosts) {
-        let (failed, changed) = hosts.entry(name).or_default();
-        *failed |= recap.has_failed();
-        *changed |= recap.has_changed();
+    for attempts in told.values() {
+        let last = attempts.keys().next_back();
+        for (attempt, recaps) in attempts {
+            let is_last = Some(attempt) == last;
+            for (name, recap) in recaps {
+                if !is_last && !recap.has_changed() {
+                    continue;
+                }
+                let (failed, changed) = hosts.entry(name).or_default();
+                *failed |= is_last && recap.has_failed();
+                *changed |= recap.has_changed();
+            }
+        }
     }
     if hosts.is_empty() {
         return None;
