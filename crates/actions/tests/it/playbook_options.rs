@@ -138,6 +138,36 @@ async fn an_inventory_may_be_a_program_and_stands_beside_hosts_of_the_step() {
     }
 }
 
+/// `hosts` of a step beside the group `all` of its `inventory`: neither takes
+/// the place of the other.
+#[tokio::test]
+async fn hosts_of_the_step_stand_beside_its_group_of_all_hosts() {
+    for which in BOTH {
+        let Some(stage) = stage(which) else { continue };
+        let seen = "{seen: '{{ groups.all | sort }}', tier: '{{ hostvars.x1.tier }}'}";
+        stage.write("play.yml", &play("  run_once: true\n", seen));
+        let group = |host: &str, vars: Value| HostGroup {
+            name: None,
+            hosts: vec![(host.to_owned(), object(json!({HERE: "local"})))],
+            vars: object(vars),
+        };
+        let found = stats(
+            &stage,
+            PlaybookCall {
+                inventory: Vec::new(),
+                hosts: vec![
+                    group("x1", json!({})),
+                    group("inv1", json!({"tier": "front"})),
+                ],
+                ..call("play.yml")
+            },
+        )
+        .await;
+        let expected = json!({"seen": ["inv1", "x1"], "tier": "front"});
+        assert_eq!(expected, found, "{which:?}");
+    }
+}
+
 /// Types of variables arrive as AWX hands them over.
 #[tokio::test]
 async fn variables_keep_their_types() {

@@ -51,3 +51,42 @@ fn hosts_and_groups_have_their_variables_and_nothing_is_templated() {
         "tier": !unsafe "front"
     "#);
 }
+
+/// YAML would keep the last of two keys, and Ansible would know none of the
+/// hosts of the first.
+#[test]
+fn groups_of_one_name_are_written_once_with_the_hosts_of_all() {
+    let group = |name: Option<&str>, hosts: serde_json::Value, own: serde_json::Value| HostGroup {
+        name: name.map(str::to_owned),
+        hosts: vars(hosts)
+            .into_iter()
+            .map(|(host, own)| (host, vars(own)))
+            .collect(),
+        vars: vars(own),
+    };
+    let groups = [
+        group(None, json!({"x1": {}, "both": {"n": 1, "m": 1}}), json!({})),
+        group(Some("web"), json!({"web1": {}}), json!({"n": 1})),
+        group(None, json!({"inv1": {}, "both": {"n": 2}}), json!({"n": 3})),
+        group(Some("web"), json!({"web2": {}}), json!({"n": 2})),
+    ];
+    assert_snapshot!(write(&groups), @r#"
+    ---
+    "all":
+     "hosts":
+      "x1": {}
+      "both":
+       "n": 2
+       "m": 1
+      "inv1": {}
+     "vars":
+      "n": 3
+     "children":
+      "web":
+       "hosts":
+        "web1": {}
+        "web2": {}
+       "vars":
+        "n": 2
+    "#);
+}
