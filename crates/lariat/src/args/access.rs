@@ -65,11 +65,12 @@ impl Token {
 /// Where the tokens are.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The project whose store holds them. A service that runs on it is asked
-    /// instead; `--url` names another.
-    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub(crate) project: PathBuf,
-    /// The store, instead of the file's, such as `sqlite:lariat.db`.
+    /// The project whose store holds them [default: .]. A service that runs on
+    /// it is asked instead. Goes before the address of a service.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) project: Option<PathBuf>,
+    /// The store, instead of the file's, such as `sqlite:lariat.db`. Goes before
+    /// the address of a service.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
 }

@@ -16,7 +16,7 @@ use model::{
     token::{Role, Secret},
 };
 use serde_json::{Value, json};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use store::{OpenError, SqliteOptions, SqliteStore};
 
 use crate::{
@@ -44,9 +44,13 @@ pub(crate) async fn run(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let clock = Arc::new(SystemClock::new().map_err(Failure::unexpected)?);
-    let keeper = match url {
+    let place = command.place();
+    // What was said of the place itself counts more than an address, which may
+    // be a variable that nobody thinks of: a token closes the service it is in.
+    let is_named = place.project.is_some() || place.store.is_some();
+    let keeper = match url.filter(|_| !is_named) {
         Some(url) => Keeper::Service(Client::new(url, credentials)?),
-        None => find(command.place(), credentials, &clock).await?,
+        None => find(place, credentials, &clock).await?,
     };
     let done = Box::pin(act(command, (&keeper, clock.as_ref()), console)).await;
     if let Keeper::Store(store) = &keeper {
@@ -60,7 +64,8 @@ async fn find(
     credentials: Credentials,
     clock: &Arc<SystemClock>,
 ) -> Result<Keeper, Failure> {
-    let root = check::locate(&place.project)?;
+    let here = Path::new(".");
+    let root = check::locate(place.project.as_deref().unwrap_or(here))?;
     let loaded = config::load(&root);
     if loaded.has_errors() {
         let message = format!("`{}` has no sound lariat.yml", root.display());

@@ -26,7 +26,9 @@ async fn create(project: &TempProject, role: &str, env: &[(&str, &str)]) -> Stri
 #[tokio::test]
 async fn tokens_are_made_on_the_store_and_asked_of_the_service_that_has_it() {
     let project = example("hello");
-    let admin = create(&project, "admin", &[]).await;
+    // The project that was named goes before an address in the environment.
+    let elsewhere = [("LARIAT_URL", "http://127.0.0.1:1")];
+    let admin = create(&project, "admin", &elsewhere).await;
     token(
         &project,
         &["create", "--role", "viewer", "--name", "admin"],
