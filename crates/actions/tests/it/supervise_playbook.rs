@@ -250,6 +250,13 @@ impl<'a> Nap<'a> {
             .collect()
     }
 
+    /// Whether its guard was given its first process instead of starting it.
+    fn is_warm(&self) -> bool {
+        let members = alive(&self.context.job).into_iter();
+        let mut guards = members.filter_map(parent).map(command_line);
+        guards.any(|line| line.contains(" --adopt "))
+    }
+
     fn check_gone(&self) {
         assert_eq!(Vec::<String>::new(), self.alive(), "{:?}", self.sleeps);
     }
@@ -262,6 +269,24 @@ impl Drop for Nap<'_> {
             kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         }
     }
+}
+
+/// `None`: it is gone.
+fn parent(pid: i32) -> Option<i32> {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    line.trim().parse().ok()
+}
+
+/// The command lines of fork servers that run from this directory.
+fn servers(runtime: &Path) -> Vec<String> {
+    let runtime = runtime.display().to_string();
+    let names = fs_err::read_dir("/proc").unwrap().flatten();
+    names
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .map(command_line)
+        .filter(|line| line.contains(&runtime) && line.contains("lariat_warm.py"))
+        .collect()
 }
 
 /// Empty when it is gone.
@@ -345,10 +370,16 @@ async fn check_worker_killed(start: Start) {
         .spawn()
         .unwrap();
     until_all_sleep(&naps).await;
+    let runtime = &bed.stage.settings.runtime_dir;
+    let is_warm = start == Start::Warm;
+    // A busy fork server is not waited for.
+    assert_eq!(is_warm, naps.iter().any(Nap::is_warm));
+    assert_eq!(is_warm, !servers(runtime).is_empty());
     worker.kill().unwrap();
     for nap in &naps {
         until("nothing is left", || nap.alive().is_empty()).await;
     }
+    until("the fork server is gone", || servers(runtime).is_empty()).await;
     worker.wait().unwrap();
 }
 

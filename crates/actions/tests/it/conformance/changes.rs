@@ -160,7 +160,14 @@ async fn no_two_runs_have_the_same_chance() {
         let case = Case::of("chance");
         let one = theatre.run(&case, Way::Warm).await;
         let two = theatre.run(&case, Way::Warm).await;
-        for (one, two) in one.files.split(' ').zip(two.files.split(' ')).skip(2) {
+        let drawn = [&one, &two].map(|seen| {
+            assert!(seen.end.starts_with("code 0 |"), "{}", seen.output);
+            let words: Vec<&str> = seen.files.split(' ').collect();
+            // The file, its mode, and what was drawn in three ways.
+            assert_eq!((words.len(), words[0]), (5, "drawn"), "{}", seen.files);
+            words[2..].to_vec()
+        });
+        for (one, two) in drawn[0].iter().zip(&drawn[1]) {
             assert_ne!(one, two, "{}", version.as_str());
         }
     }
