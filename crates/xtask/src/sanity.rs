@@ -58,9 +58,17 @@ pub(crate) fn sanity() -> Result<()> {
         println!("{text}");
         bail!("`ansible-test sanity` found something in `{COLLECTION}`");
     }
-    let tests = text.matches("Running sanity test ").count();
+    let tests = count(&text)?;
     println!("{tests} sanity tests");
     Ok(())
+}
+
+/// How many tests ran; none is not a success, whatever the program says.
+fn count(text: &str) -> Result<usize> {
+    match text.matches("Running sanity test ").count() {
+        0 => bail!("`ansible-test sanity` ran no test:\n{text}"),
+        tests => Ok(tests),
+    }
 }
 
 /// A checkout with everything that is in the collection now.
@@ -78,3 +86,6 @@ fn checkout(copy: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
