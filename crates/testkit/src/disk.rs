@@ -1,25 +1,23 @@
 //! A small file system of its own, for disks that are full or read-only.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "a test that is left out says so where its result is read"
-)]
-
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::tools::lacking;
 
 /// Two MiB in memory, mounted until it is dropped.
 pub struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// `None`, said on standard error, where tests may not mount.
+    /// `None`, said on standard error, where tests may not mount; in CI they
+    /// have to.
     pub fn mount() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         match set(dir.path(), MsFlags::empty()) {
             Ok(()) => Some(Self(dir)),
             Err(errno) => {
-                eprintln!("skipped: a file system cannot be mounted here: {errno}");
+                lacking(&format!("a file system cannot be mounted here: {errno}"));
                 None
             }
         }

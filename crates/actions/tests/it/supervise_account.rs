@@ -55,7 +55,7 @@ const ALL: [Service; 3] = [Service::Root, Service::User(SERVICE), Service::User(
 fn provide() -> bool {
     static MADE: Once = Once::new();
     if !geteuid().is_root() {
-        testkit::tools::skip("users are made by root only");
+        testkit::tools::lacking("users are made by root only");
         return false;
     }
     if testkit::tools::sudo().is_none() {
