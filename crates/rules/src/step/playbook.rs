@@ -20,7 +20,7 @@ use hosts::Group;
 use super::{
     Field, NoCall, Rehearsed, Renderer,
     field::{Shape, render_fields},
-    read::{Tally, read_fields},
+    read::{Tally, filled, read_fields},
 };
 use crate::{
     code::Code,
@@ -269,7 +269,7 @@ fn read_inventory(reader: &mut Reader<'_>, node: &Node, listing: &Listing) -> Op
     let mut fields = Vec::new();
     let mut groups = Vec::new();
     let mut is_good = true;
-    for item in reader.one_or_list(node) {
+    for item in filled(reader, node)? {
         match &item.data {
             Data::Mapping(_) => match hosts::read_groups(reader, item) {
                 Some(more) => groups.extend(more),

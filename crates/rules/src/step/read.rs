@@ -126,6 +126,19 @@ fn no_kind(reader: &mut Reader<'_>, keys: &Mapping<'_>) {
     }
 }
 
+/// One value or a list of them. An empty list is recorded and gives `None`: it
+/// narrows nothing, so a playbook would do everything, everywhere.
+pub(super) fn filled<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<&'n [Node]> {
+    let items = reader.one_or_list(node);
+    if items.is_empty() {
+        let hint = "leave the key out, or write what is meant".to_owned();
+        let message = "the list is empty".to_owned();
+        reader.error(Code::BadValue, node.span, message, Some(hint));
+        return None;
+    }
+    Some(items)
+}
+
 /// Reads a key that has one text or a list of them; `check` sees those that
 /// nothing is computed in. `None` when one of them is wrong.
 pub(super) fn read_fields(
@@ -137,8 +150,9 @@ pub(super) fn read_fields(
     let Some(node) = keys.stated(reader, key) else {
         return Some(Vec::new());
     };
+    let items = filled(reader, node)?;
     let mut fields = Some(Vec::new());
-    for item in reader.one_or_list(node) {
+    for item in items {
         if let Data::Mapping(_) | Data::List(_) = item.data {
             reader.wrong_type(item, "a string");
             fields = None;

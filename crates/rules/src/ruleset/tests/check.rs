@@ -51,6 +51,10 @@ fn a_key_without_a_value_is_not_an_absent_key() {
     check("when:\nrun: {playbook: site.yml}", "4:5 missing-key");
     check("key: # todo\nrun: {playbook: site.yml}", "4:5 missing-key");
     check_step("limit:", "6:9 missing-key");
+    check_step("limit: []", "6:16 bad-value");
+    check_step("tags: []", "6:15 bad-value");
+    check_step("skip_tags: []", "6:20 bad-value");
+    check_step("inventory: []", "6:20 bad-value");
 }
 
 #[test]
