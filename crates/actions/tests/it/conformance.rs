@@ -113,6 +113,7 @@ async fn check(version: Ansible) {
         runs.extend((0..rounds()).map(|_| (index, Way::Warm)));
     }
     chance.shuffle(&mut runs);
+    let before = theatre.warm_starts();
     let at_once = 2 + chance.below(3);
     let order = format!(
         "{}, LARIAT_CONFORMANCE_SEED={seed}, {at_once} at a time",
@@ -143,6 +144,13 @@ async fn check(version: Ansible) {
             done.push((index, Way::Warm, seen));
         }
     }
+    // Also those in which no play began.
+    let warm = done
+        .iter()
+        .filter(|(_, way, seen)| *way == Way::Warm && seen.has_started())
+        .count();
+    let started = theatre.warm_starts() - before;
+    assert_eq!(started, u64::try_from(warm).unwrap(), "{order}: warm runs");
     let problems = compare(&cases, done);
     assert!(
         problems.is_empty(),

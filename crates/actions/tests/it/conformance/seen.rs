@@ -23,6 +23,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Whether there was a process at all, which then ended somehow.
+    pub(crate) fn has_started(&self) -> bool {
+        !self.end.starts_with("- | ")
+    }
+
     /// `None`: equal. Otherwise the first difference of each part.
     pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         let mut text = String::new();

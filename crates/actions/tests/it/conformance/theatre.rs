@@ -90,7 +90,13 @@ impl Theatre {
         }
     }
 
-    /// Plays a case, which has to run as it is asked to.
+    /// Playbooks that fork servers have started so far.
+    pub(crate) fn warm_starts(&self) -> u64 {
+        self.action.starts().unwrap().warm
+    }
+
+    /// Plays a case, which has to run as it is asked to; of a run in which no
+    /// play begins only [`Theatre::warm_starts`] tells.
     pub(crate) async fn run(&self, case: &Case, way: Way) -> Seen {
         let (seen, probe) = self.play(case, way).await;
         if let Some(probe) = probe {
