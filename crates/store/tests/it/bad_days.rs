@@ -127,6 +127,7 @@ async fn check_taken_away(name: &str, recovers: bool) {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::by_hand());
     let home = dir.path().join("home");
+    std::fs::create_dir(&home).unwrap();
     let store = SqliteStore::open(&home.join("store.db"), options(&clock))
         .await
         .unwrap();
