@@ -9,6 +9,7 @@
 //! Of Jinja's statements there are `if`, `for`, `set` and `with`; the others are
 //! refused when the template is parsed.
 
+mod outline;
 mod parse;
 mod render;
 
@@ -16,6 +17,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+pub(crate) use self::outline::Piece;
 use crate::{
     expr::{
         ExprError, Scope,
@@ -31,6 +33,8 @@ pub enum TemplateError {
     Undefined { name: String },
     #[error("cannot compute `{expr}`: {why}")]
     Failed { expr: String, why: String },
+    #[error("the value of `{expr}` is refused: {why}")]
+    Refused { expr: String, why: String },
     #[error("the rendered text is larger than {limit} bytes")]
     TooLarge { limit: usize },
 }
@@ -43,8 +47,8 @@ impl From<TemplateError> for RenderError {
     }
 }
 
-/// How a computed value is written behind a text.
-pub(crate) type Write = fn(before: &str, value: &str) -> String;
+/// How a computed value is written behind a text, or why it may not stand there.
+pub(crate) type Write<'w> = &'w dyn Fn(&str, &str) -> Result<String, String>;
 
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +154,7 @@ impl Template {
     pub(crate) fn render_written(
         &self,
         scope: &Scope<'_>,
-        write: Write,
+        write: Write<'_>,
     ) -> Result<String, TemplateError> {
         render::text(self.nodes(), *scope, Some(write))
     }
@@ -158,6 +162,12 @@ impl Template {
     /// Whether what is computed can stand before the first `mark` of the text.
     pub(crate) fn computes_before(&self, mark: char) -> bool {
         before(self.nodes(), mark) == Before::Computed
+    }
+
+    /// The texts that can come of it, with gaps where something is computed.
+    /// `None` when they are not to be listed.
+    pub(crate) fn outlines(&self) -> Option<Vec<Vec<Piece>>> {
+        outline::outlines(self.nodes())
     }
 
     /// Whether what is rendered can contain, or be chosen by, what came from

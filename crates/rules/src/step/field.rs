@@ -12,7 +12,7 @@ use super::NoCall;
 use crate::{
     code::Code,
     expr::Scope,
-    template::{Template, TemplateError, Write},
+    template::{Piece, Template, TemplateError, Write},
     yaml::{Data, Node, Reader},
 };
 
@@ -89,6 +89,15 @@ impl Field {
         }
     }
 
+    /// The texts that can come of it, with gaps where something is computed.
+    /// `None` when they are not to be listed.
+    pub(crate) fn outlines(&self) -> Option<Vec<Vec<Piece>>> {
+        match self {
+            Self::Static(text) => Some(vec![vec![Piece::Text(text.clone())]]),
+            Self::Rendered { template, .. } => template.outlines(),
+        }
+    }
+
     /// Whether it can only be rendered in a job.
     pub(crate) fn needs_job(&self) -> bool {
         match self {
@@ -119,7 +128,7 @@ impl Field {
     pub(crate) fn written<'f>(
         &'f self,
         renderer: &Renderer<'_>,
-        write: Write,
+        write: Write<'_>,
     ) -> Result<Cow<'f, str>, NoCall> {
         match self {
             Self::Static(text) => Ok(Cow::Borrowed(text.as_str())),

@@ -13,7 +13,10 @@ use std::ops::RangeInclusive;
 
 use model::action::{HttpBody, HttpCall, HttpText, HttpUrl, StepCall};
 
-use self::{secret::Secret, url::Url};
+use self::{
+    secret::Secret,
+    url::{Url, Whose},
+};
 use super::{
     Field, NoCall, Renderer,
     field::Shape,
@@ -96,9 +99,8 @@ impl Http {
     /// `node` is the value of the key `http`.
     pub(super) fn read(reader: &mut Reader<'_>, node: &Node, listing: &Listing) -> Option<Self> {
         let mut keys = reader.mapping(node, "an `http` step")?;
-        let url = keys
-            .required(reader, "url")
-            .and_then(|node| read_target(reader, node));
+        let address = keys.required(reader, "url");
+        let url = address.and_then(|node| read_target(reader, node));
         let method = match keys.stated(reader, "method") {
             Some(node) => read_method(reader, node).map(Some),
             None => Some(None),
@@ -107,6 +109,9 @@ impl Http {
             Some(node) => read_headers(reader, node),
             None => Some(Vec::new()),
         };
+        if let (Some(node), Some(Target::Url(url)), Some(headers)) = (address, &url, &headers) {
+            refuse_exposed(reader, node, url, headers);
+        }
         let body = read_body(reader, &mut keys);
         let expect = match keys.stated(reader, "expect") {
             Some(node) => read_expect(reader, node),
@@ -219,6 +224,26 @@ fn read_target(reader: &mut Reader<'_>, node: &Node) -> Option<Target> {
         return Some(Target::Secret(secret));
     }
     Url::read(reader, node).map(Target::Url)
+}
+
+/// A secret does not go where an event says.
+fn refuse_exposed(reader: &mut Reader<'_>, node: &Node, url: &Url, headers: &[(String, Header)]) {
+    let secret = headers.iter().find_map(|(name, header)| match header {
+        Header::Secret(_) => Some(name),
+        Header::Field(_) => None,
+    });
+    let (Some(name), Whose::Event) = (secret, url.whose()) else {
+        return;
+    };
+    let message = format!("the secret of `{name}` would be sent to a host that an event chooses");
+    let hint = "write the host itself, or at least its end, as in \
+                `https://{{ … }}.example.org/`; or send no secret";
+    reader.error(
+        Code::ExposedSecret,
+        node.span,
+        message,
+        Some(hint.to_owned()),
+    );
 }
 
 fn read_method(reader: &mut Reader<'_>, node: &Node) -> Option<&'static str> {

@@ -35,7 +35,7 @@ pub(super) fn value<'a>(expr: &'a Expr, scope: Scope<'a>) -> Result<Value, Templ
 pub(super) fn text<'a>(
     nodes: &'a [Node],
     scope: Scope<'a>,
-    write: Option<Write>,
+    write: Option<Write<'_>>,
 ) -> Result<String, TemplateError> {
     let mut writer = Writer {
         machine: machine(scope),
@@ -68,13 +68,13 @@ fn explain(expr: &Expr, error: &Trouble) -> TemplateError {
     }
 }
 
-struct Writer<'a> {
+struct Writer<'a, 'w> {
     machine: Machine<'a>,
-    write: Option<Write>,
+    write: Option<Write<'w>>,
     out: String,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> Writer<'a, '_> {
     fn nodes(&mut self, nodes: &'a [Node]) -> Result<(), TemplateError> {
         nodes.iter().try_for_each(|node| self.node(node))
     }
@@ -107,7 +107,11 @@ impl<'a> Writer<'a> {
                     .map_err(|error| explain(expr, &error))?;
                 match self.write {
                     Some(write) => {
-                        let text = write(&self.out, &text);
+                        let text =
+                            write(&self.out, &text).map_err(|why| TemplateError::Refused {
+                                expr: expr.to_string(),
+                                why,
+                            })?;
                         self.push(&text)
                     }
                     None => self.push(&text),

@@ -114,11 +114,6 @@ fn what_is_computed_behind_the_host_is_one_piece() {
     // A host that is not closed is not the rule's alone.
     let computed = |text: &str| HttpUrl::Computed(text.to_owned());
     check_url(
-        "https://h.example{{ msg.x }}",
-        ".evil.example",
-        computed("https://h.example.evil.example"),
-    );
-    check_url(
         "https://{{ msg.x }}/hook",
         "h.example",
         computed("https://h.example/hook"),
@@ -143,6 +138,126 @@ fn check_refused(template: &str, value: &str, why: &str) {
         Err(message) => assert!(message.contains(why), "{message}"),
         Ok(Prepared::Run { call, .. }) => panic!("{call:?}"),
         Ok(Prepared::Skip { reason }) => panic!("{reason}"),
+    }
+}
+
+const SECRET: &str = "headers: {X-Token: {file: /etc/t}}";
+
+#[test]
+fn what_is_computed_in_the_host_does_not_end_it() {
+    let region =
+        format!("{{http: {{url: 'http://{{{{ msg.x }}}}.example.org/v1/status', {SECRET}}}}}");
+    for evil in [
+        "8.8.4.4/",
+        "evil.com/",
+        "evil.com#",
+        "8.8.4.4:80/a?",
+        "@",
+        "a@b",
+        "\\",
+        "evil.com:80",
+        "a%2f",
+        "a b",
+        "a\r\nb",
+        "ü",
+        "[::1]",
+    ] {
+        let message = prepare(&region, &json!({"x": evil}).to_string()).unwrap_err();
+        assert!(message.contains("`msg.x` is refused"), "{evil}: {message}");
+        for template in [
+            "http://{{ msg.x }}.example.org",
+            "http://{{ msg.x }}/hook",
+            "http://a-{{ msg.x }}.example.org/",
+            "http://h.example:{{ msg.x }}/",
+            "http://h.example:80{{ msg.x }}/a",
+            "{{ msg.x }}://h.example/",
+            "{% if msg.x %}http://{{ msg.x }}.example.org{% endif %}/a",
+            "{% for x in [msg.x] %}http://{{ x }}{% endfor %}.example.org/",
+        ] {
+            check_refused(template, evil, "` is refused");
+        }
+    }
+    check_refused(
+        "http://h.example:{{ msg.x }}/",
+        "a",
+        "a port is digits only",
+    );
+    check_refused("http://{{ msg.x }}/evil.example/", "", "it has no host");
+    check_refused("http:///{{ msg.x }}", "evil.example", "it has no host");
+    let good = http(&region, r#"{"x": "eu-1.a"}"#).url;
+    let expect = "http://eu-1.a.example.org/v1/status";
+    assert_eq!(HttpUrl::Computed(expect.to_owned()), good);
+    let computed = |text: &str| HttpUrl::Computed(text.to_owned());
+    check_url(
+        "http://h.example:{{ msg.x }}/",
+        "8080",
+        computed("http://h.example:8080/"),
+    );
+    let either = "{% if msg.x %}{{ msg.x }}{% else %}http://{{ msg.y }}.example.org/{% endif %}";
+    check_url(
+        either,
+        "https://a.example/b",
+        computed("https://a.example/b"),
+    );
+}
+
+#[test]
+fn a_host_is_not_continued_by_what_is_computed() {
+    for url in [
+        "https://api.example.org{{ msg.p }}/x",
+        "https://api.example.org{{ msg.p }}",
+        "https://api.example.org{{ msg.p }}x/",
+        "https://api.example.org{% if msg.p %}{{ msg.p }}{% endif %}/x",
+        "https://api.example.org{{ msg.p }}-{{ msg.q }}/x",
+    ] {
+        check(
+            &format!("run: {{http: {{url: '{url}'}}}}"),
+            "4:23 bad-value",
+        );
+    }
+    for url in [
+        "https://api.example.org/{{ msg.p }}/x",
+        "https://api.example.org?{{ msg.p }}",
+        "https://api-{{ msg.p }}.example.org/x",
+        "https://api.{{ msg.p }}/x",
+        "https://api.example.org{% if msg.p %}/{{ msg.p }}{% endif %}",
+    ] {
+        check(&format!("run: {{http: {{url: '{url}'}}}}"), "");
+    }
+}
+
+#[test]
+fn a_secret_does_not_go_where_an_event_says() {
+    for url in [
+        "{{ msg.url }}",
+        "{{ msg.url }}/x",
+        "{{ msg.scheme }}://h.example.org/",
+        "https://{{ msg.host }}",
+        "https://{{ msg.host }}/hook",
+        "https://{{ msg.host }}:443/hook",
+        "https://api.{{ msg.host }}/",
+        "https://{{ msg.host }}example.org/",
+        "https://{{ msg.host }}.org/",
+        "https://{{ msg.host }}.2.3/",
+        "https:/{{ msg.host }}/a://b.example.org/",
+        "http:///{{ msg.host }}",
+        "{% if msg.a %}https://h.example.org/{% else %}{{ msg.url }}{% endif %}",
+        "{% for x in msg.l %}https://h.example.org/{{ x }}{% endfor %}",
+    ] {
+        check(
+            &format!("run: {{http: {{url: '{url}', {SECRET}}}}}"),
+            "4:23 exposed-secret",
+        );
+        check(&format!("run: {{http: {{url: '{url}'}}}}"), "");
+    }
+    for url in [
+        "https://h.example.org/{{ msg.p }}",
+        "https://{{ msg.region }}.example.org/{{ msg.p }}",
+        "https://eu{{ msg.n }}.api.example.org",
+        "https://h:{{ msg.port }}/",
+        "https://{% if msg.a %}a{% else %}b{% endif %}/",
+    ] {
+        check(&format!("run: {{http: {{url: '{url}', {SECRET}}}}}"), "");
     }
 }
 

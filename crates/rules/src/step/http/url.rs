@@ -1,11 +1,16 @@
 //! The address of a request.
 //!
 //! What is computed behind the host is one piece of the path or the query,
-//! whatever is in it: `/`, `?` and `#` are encoded, and no piece is `..`.
+//! whatever is in it: `/`, `?` and `#` are encoded, and no piece is `..`. What
+//! is computed in the host ends it nowhere, so what the rule writes of the host
+//! stays its end.
+
+mod host;
 
 use model::action::HttpUrl;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+pub(super) use self::host::Whose;
 use super::super::{Field, NoCall, Renderer};
 use crate::{
     code::Code,
@@ -26,6 +31,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 pub(super) struct Url {
     field: Field,
     is_host_fixed: bool,
+    /// Whether the rule writes a part of the address behind `://` itself.
+    has_own_text: bool,
+    is_scheme_computed: bool,
+    whose: Whose,
 }
 
 impl Url {
@@ -33,10 +42,51 @@ impl Url {
         self.field.source()
     }
 
+    /// Who says which host is asked.
+    pub(super) fn whose(&self) -> Whose {
+        self.whose
+    }
+
     pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
         let field = Field::read(reader, node)?;
+        let is_host_fixed = is_host_fixed(&field);
+        let outlines = if is_host_fixed {
+            None
+        } else {
+            field.outlines()
+        };
+        if outlines
+            .iter()
+            .flatten()
+            .any(|pieces| host::is_continued(pieces))
+        {
+            let message = "the end of the host is computed, right behind a part of its name";
+            let hint = "write a `/` before it when it is a path: `https://h.example/{{ … }}`";
+            reader.error(
+                Code::BadValue,
+                node.span,
+                message.to_owned(),
+                Some(hint.to_owned()),
+            );
+            return None;
+        }
         let url = Self {
-            is_host_fixed: is_host_fixed(&field),
+            is_host_fixed,
+            has_own_text: match &outlines {
+                Some(outlines) => outlines.iter().any(|pieces| host::has_own_text(pieces)),
+                None => true,
+            },
+            is_scheme_computed: match &outlines {
+                Some(outlines) => outlines
+                    .iter()
+                    .any(|pieces| host::is_scheme_computed(pieces)),
+                None => true,
+            },
+            whose: match &outlines {
+                Some(outlines) => host::whose(outlines),
+                None if is_host_fixed => Whose::Rule,
+                None => Whose::Event,
+            },
             field,
         };
         if let Some(text) = url.field.fixed()
@@ -55,7 +105,9 @@ impl Url {
     }
 
     pub(super) fn render(&self, renderer: &Renderer<'_>) -> Result<HttpUrl, NoCall> {
-        let text = self.field.written(renderer, write)?;
+        let text = self
+            .field
+            .written(renderer, &|before, value| self.write(before, value))?;
         let is_computed = self.field.fixed().is_none();
         let refused = |why: &str| NoCall::Bad(format!("{:?} is refused: {why}", shown(&text)));
         check(&text).map_err(|why| refused(&why))?;
@@ -68,6 +120,19 @@ impl Url {
         } else {
             HttpUrl::Computed(text)
         })
+    }
+
+    /// A value that is computed behind the host is encoded. One before its end
+    /// may not end it, unless all of the address is computed.
+    fn write(&self, before: &str, value: &str) -> Result<String, String> {
+        if is_behind_host(before) {
+            return Ok(utf8_percent_encode(value, ENCODED).to_string());
+        }
+        let is_within = before.contains("://") || self.is_scheme_computed;
+        if self.has_own_text && is_within {
+            host::check(before, value)?;
+        }
+        Ok(value.to_owned())
     }
 }
 
@@ -89,16 +154,8 @@ fn is_host_fixed(field: &Field) -> bool {
 /// Whether the host has ended before the end of the text.
 fn is_behind_host(text: &str) -> bool {
     text.split_once("://")
-        .is_some_and(|(_, rest)| rest.contains(['/', '?', '#']))
-}
-
-/// A value that is computed behind the host is encoded.
-fn write(before: &str, value: &str) -> String {
-    if is_behind_host(before) {
-        utf8_percent_encode(value, ENCODED).to_string()
-    } else {
-        value.to_owned()
-    }
+        .and_then(|(_, rest)| rest.find(['/', '?', '#']))
+        .is_some_and(|end| end > 0)
 }
 
 /// An address for people: a user and a password in it are not shown.
@@ -132,6 +189,13 @@ fn check(text: &str) -> Result<(), String> {
     }
     if text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
         return Err("it has white space, a control character or a backslash".to_owned());
+    }
+    // A parser would take the first part of the path for the host.
+    if text
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.starts_with('/'))
+    {
+        return Err("it has no host".to_owned());
     }
     let url = url::Url::parse(text).map_err(|error| error.to_string())?;
     if !matches!(url.scheme(), "http" | "https") {
