@@ -198,7 +198,8 @@ impl Rule {
         Firing::Shadow { reason }
     }
 
-    fn fire_live(&self, event: &Event) -> Firing {
+    /// What follows when the rule is not on trial, whatever its mode.
+    pub(crate) fn fire_live(&self, event: &Event) -> Firing {
         let scope = self.scope(event);
         let key = match self.render_key(scope) {
             Ok(key) => key,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{
+    event::Event,
     id::RuleName,
     suggest::nearest,
     verdict::{Firing, Verdict},
@@ -27,11 +28,14 @@ impl Case {
         let firings: BTreeMap<RuleName, Firing> = rules
             .judge(&self.event)
             .into_iter()
-            .map(|decision| (decision.rule, decision.firing))
+            .map(|decision| {
+                let firing = in_earnest(decision.firing, rules.rule(&decision.rule), &self.event);
+                (decision.rule, firing)
+            })
             .collect();
         let mut surprises = self.verdicts(&firings);
         for expected in &self.fires {
-            if let (Some(Firing::Fire(_) | Firing::Shadow { .. }), Some(rule)) =
+            if let (Some(Firing::Fire(_)), Some(rule)) =
                 (firings.get(&expected.rule), rules.rule(&expected.rule))
             {
                 let about = expected
@@ -61,8 +65,8 @@ impl Case {
         let mut rules: BTreeMap<&RuleName, (Verdict, Verdict)> = BTreeMap::new();
         for (rule, firing) in firings {
             let got = match firing {
-                // A rule in the shadow is tested as what it would do.
-                Firing::Fire(_) | Firing::Shadow { .. } => Verdict::Fired,
+                Firing::Fire(_) => Verdict::Fired,
+                Firing::Shadow { .. } => Verdict::Shadow,
                 Firing::Suppress { .. } => Verdict::Suppressed,
                 Firing::Error { .. } => Verdict::Error,
             };
@@ -91,6 +95,14 @@ impl Case {
                 about: About::Verdict { expected, got },
             })
             .collect()
+    }
+}
+
+/// A rule in the shadow is tested as what it would do.
+fn in_earnest(firing: Firing, rule: Option<&Rule>, event: &Event) -> Firing {
+    match (firing, rule) {
+        (Firing::Shadow { .. }, Some(rule)) => rule.fire_live(event),
+        (firing, _) => firing,
     }
 }
 

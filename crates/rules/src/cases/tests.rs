@@ -33,6 +33,14 @@ rules:
     key: k
     mode: shadow
     run: {playbook: site.yml}
+  - name: shade-of-vars
+    on: org.example.dim
+    mode: shadow
+    run: {playbook: site.yml, vars: {release: "{{ msg.release }}"}}
+  - name: shade-of-files
+    on: org.example.dark.*
+    mode: shadow
+    run: {playbook: "{{ event.topic }}.yml", missing: skip}
   - name: nothing
     on: org.example.shade
     mode: off
@@ -112,6 +120,27 @@ fn surprises(case: &str, expected: &[&str]) {
     assert_eq!(expected, told, "{case}");
     let explained = outcome.explanations.len();
     assert_eq!(!expected.is_empty(), explained > 0, "{case}");
+}
+
+#[test]
+fn a_rule_in_the_shadow_has_the_verdict_that_it_would_have() {
+    let lit = "- event: {topic: org.example.dim, body: {release: f44}}\n";
+    surprises(&format!("{lit}  fires: shade-of-vars\n"), &[]);
+    let bad = "- event: {topic: org.example.dim, body: {}}\n";
+    surprises(&format!("{bad}  fires: []\n  error: shade-of-vars\n"), &[]);
+    surprises(
+        &format!("{bad}  fires: shade-of-vars\n"),
+        &["shade-of-vars: fired, got error"],
+    );
+    let dark = "- event: {topic: org.example.dark.x, body: {}}\n";
+    surprises(
+        &format!("{dark}  fires: []\n  suppressed: shade-of-files\n"),
+        &[],
+    );
+    surprises(
+        &format!("{dark}  fires: shade-of-files\n"),
+        &["shade-of-files: fired, got suppressed"],
+    );
 }
 
 const FINISHED: &str =
