@@ -10,6 +10,7 @@ use model::{
     ports::access::{Created, MOST_TOKENS, Revoked, TokenDraft},
     token::Secret,
 };
+use serde::de::IgnoredAny;
 
 use crate::{
     app::{App, Shared},
@@ -74,14 +75,24 @@ pub(crate) async fn create(app: Shared, caller: Caller, uri: Uri, request: Reque
 
 async fn read(app: &App, request: Request) -> Answer<json::TokenRequest> {
     let received = body::object(app, request).await?;
-    let asked: json::TokenRequest = serde_json::from_slice(&received.bytes).map_err(|error| {
+    let bad = |error: serde_json::Error| {
         let code = if error.is_data() {
             ProblemCode::InvalidRequest
         } else {
             ProblemCode::InvalidJson
         };
         Problem::new(code, error.to_string())
-    })?;
+    };
+    // A list would be read as the fields in their order.
+    let is_object = received.bytes.trim_ascii_start().starts_with(b"{");
+    if !is_object {
+        serde_json::from_slice::<IgnoredAny>(&received.bytes).map_err(bad)?;
+        return Err(Problem::new(
+            ProblemCode::InvalidRequest,
+            "the body is not an object; send `{\"name\": …, \"role\": …}`",
+        ));
+    }
+    let asked: json::TokenRequest = serde_json::from_slice(&received.bytes).map_err(bad)?;
     let refuse = |field: &str, message: String| {
         let problem = Problem::new(ProblemCode::InvalidRequest, format!("`{field}` {message}"));
         Err(problem.with_errors(vec![json::ProblemError {

@@ -119,6 +119,25 @@ async fn a_role_may_do_what_those_before_it_may() {
 }
 
 #[tokio::test]
+async fn a_token_is_asked_for_with_an_object() {
+    let served = serve().await;
+    for body in [r#"["seqtok", "viewer", null]"#, " []", "null", "\"a\""] {
+        let reply = ask(&served, None, "POST", "/api/v1/tokens", body).await;
+        assert_eq!("400 invalid_request", code(&reply), "{body}");
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("is not an object"), "{body}: {detail}");
+    }
+    for body in ["", "[", "nul"] {
+        let reply = ask(&served, None, "POST", "/api/v1/tokens", body).await;
+        assert_eq!("400 invalid_json", code(&reply), "{body}");
+    }
+    let body = " {\"name\": \"ann\", \"role\": \"viewer\"}";
+    let reply = ask(&served, None, "POST", "/api/v1/tokens", body).await;
+    assert_eq!(201, reply.status, "{}", reply.text());
+    served.end().await;
+}
+
+#[tokio::test]
 async fn what_is_no_token_lets_nobody_in() {
     let served = serve().await;
     let forged = format!("lariat_{}_{}", "0".repeat(12), "0".repeat(72));
