@@ -88,6 +88,12 @@ pub(crate) fn check_name(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// A path as people write it: `./a/` is `a`.
+pub(crate) fn plain_path(text: &str) -> &str {
+    let text = text.strip_prefix("./").unwrap_or(text);
+    text.strip_suffix('/').unwrap_or(text)
+}
+
 impl Listing {
     pub(crate) fn new(paths: &[String]) -> Self {
         let mut paths = paths.to_vec();

@@ -1,11 +1,12 @@
 //! Whether this machine has what the service and its steps need beside the
-//! project: files with secrets, programs, the listener's certificate, a place
-//! for the store, and a token where other machines can reach it.
+//! project's listing: files with secrets, programs, directories of collections,
+//! the listener's certificate, a place for the store, and a token where other
+//! machines can reach it.
 //!
 //! What would end `lariat serve` as a wrong configuration is an error here.
 //! What may be handed over later, or is on another machine, is a warning.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{io::ErrorKind, os::unix::fs::PermissionsExt, path::Path};
 
 use api::TlsError;
 use model::{
@@ -25,6 +26,7 @@ use crate::{
 const LARGEST_SECRET: u64 = 64 * 1024;
 /// Everybody may read it.
 const OTHERS_READ: u32 = 0o004;
+const NEEDED: &str = "the step needs it when it runs";
 
 /// All of it; `root` is the project, canonical.
 pub(super) async fn doubts(
@@ -36,6 +38,7 @@ pub(super) async fn doubts(
     let mut findings = rules::needs(text, &|need| match need {
         Need::Secret(file) => secret(Path::new(file)),
         Need::Program(name) => program((root, path), name),
+        Need::Collections(path) => collections(root, path),
     });
     findings.extend(certificate(root, config));
     let store = config.store.path(root);
@@ -60,7 +63,7 @@ fn secret(path: &Path) -> Option<Doubt> {
         Some(Doubt {
             code: Code::MissingFile,
             message,
-            hint: Some("the step needs it when it runs".to_owned()),
+            hint: Some(NEEDED.to_owned()),
         })
     };
     let found = match fs_err::File::open(path).and_then(|file| file.metadata()) {
@@ -91,11 +94,31 @@ fn program((root, path): (&Path, Option<&str>), name: &str) -> Option<Doubt> {
     })
 }
 
+/// What `path` is in the project; without it the step is `unstartable`.
+fn collections(root: &Path, path: &str) -> Option<Doubt> {
+    let message = match fs_err::canonicalize(root.join(path)) {
+        Ok(found) if !found.starts_with(root) => {
+            format!("`{path}` leads out of the project through a symbolic link")
+        }
+        Ok(found) if !found.is_dir() => format!("`{path}` is not a directory"),
+        Ok(_) => return None,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            format!("there is no directory `{path}` in the project")
+        }
+        Err(error) => format!("`{path}` cannot be reached: {error}"),
+    };
+    Some(Doubt {
+        code: Code::MissingFile,
+        message,
+        hint: Some(NEEDED.to_owned()),
+    })
+}
+
 fn certificate(root: &Path, config: &Config) -> Option<Diagnostic> {
     let error = config.listen_tls.as_ref()?.open(root).err()?;
     let level = match &error {
         // Said already, where the file is named.
-        TlsError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+        TlsError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
             return None;
         }
         TlsError::Unreadable { .. } => Level::Warning,

@@ -97,6 +97,34 @@ async fn check_looks_at_programs_and_secrets_of_steps() {
 }
 
 #[tokio::test]
+async fn check_looks_for_directories_of_collections() {
+    let rules = "rules:
+  - name: r
+    on: a.b
+    run:
+      playbook: site.yml
+      collections: [./vendor/, nowhere, site.yml, out]
+";
+    let dir = TempProject::new(&[
+        ("lariat.yml", ""),
+        ("rules/r.yml", rules),
+        ("site.yml", "[]"),
+        ("vendor/README", ""),
+    ]);
+    std::os::unix::fs::symlink("/tmp", dir.join("out")).unwrap();
+    let text = check(&dir, 0).await;
+    for expected in [
+        "there is no directory `nowhere` in the project",
+        "rules/r.yml:6:32",
+        "`site.yml` is not a directory",
+        "`out` leads out of the project",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains("`vendor`"), "{text}");
+}
+
+#[tokio::test]
 async fn check_warns_of_an_address_that_everybody_could_use() {
     let config = "listen: 0.0.0.0:0\n";
     let rules = "rules:\n  - {name: r, on: a.b, run: {command: [/bin/true]}}\n";

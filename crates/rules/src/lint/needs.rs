@@ -1,5 +1,6 @@
-//! What steps need of the machine that runs them, beside the project: the
-//! files of secrets, and programs.
+//! What steps need of the machine that runs them and the listing of the project
+//! does not say: the files of secrets, programs, and directories of
+//! collections.
 //!
 //! Nothing is looked at here. The caller does it and says what is wrong, so
 //! that the finding stands where the rule names the thing.
@@ -9,6 +10,7 @@ use model::{diagnostic::Diagnostic, ports::ProjectText};
 use super::{field, one_or_list, rules, text_of};
 use crate::{
     code::Code,
+    listing::{check_name, plain_path},
     yaml::{Data, Node, Reader},
 };
 
@@ -19,6 +21,8 @@ pub enum Need<'n> {
     Secret(&'n str),
     /// The program of a command that is found with the service's own path.
     Program(&'n str),
+    /// A directory of the project with collections, by its path there.
+    Collections(&'n str),
 }
 
 /// What is wrong with it.
@@ -97,6 +101,14 @@ fn of_step(step: &Node) -> Vec<(&Node, Need<'_>)> {
                 && let Some(name) = text_of(node)
             {
                 needs.push((node, Need::Program(name)));
+            }
+        }
+        for node in one_or_list(field(step, "collections")) {
+            // What is no path of the project is an error of the rule.
+            let path = text_of(node).map(plain_path);
+            if let Some(path) = path.filter(|path| check_name(path).is_ok() && !path.contains("{{"))
+            {
+                needs.push((node, Need::Collections(path)));
             }
         }
     }

@@ -202,6 +202,7 @@ rules:
     - playbook: x.yml
       vault: [{id: a, file: /etc/lariat/vault}, {command: [pass, show]}, {env: VAULT}]
       private_key: {file: /etc/lariat/key}
+      collections: [./vendor/, ../out]
 "#;
     let text = ProjectText {
         files: BTreeMap::from([("rules/a.yml".to_owned(), rules.to_owned())]),
@@ -214,6 +215,7 @@ rules:
             message: match need {
                 Need::Secret(path) => format!("secret {path}"),
                 Need::Program(name) => format!("program {name}"),
+                Need::Collections(path) => format!("collections {path}"),
             },
             hint: None,
         })
@@ -230,6 +232,7 @@ rules:
             "15:29 secret /etc/lariat/vault",
             "15:60 program pass",
             "16:27 secret /etc/lariat/key",
+            "17:21 collections vendor",
         ],
         told
     );

@@ -5,7 +5,7 @@ use super::super::{Field, NoCall, Renderer, field::check_word, read::read_path};
 use super::options::check_option;
 use crate::{
     code::Code,
-    listing::{Listing, check_name},
+    listing::{Listing, check_name, plain_path},
     yaml::{Node, Reader, shorten},
 };
 
@@ -99,12 +99,6 @@ fn check_inventory(reader: &mut Reader<'_>, node: &Node, text: &str, listing: &L
         format!("there is no inventory `{}` in the project", shorten(path)),
         Some(hint),
     );
-}
-
-/// A path as people write it: `./a/` is `a`.
-pub(super) fn plain_path(text: &str) -> &str {
-    let text = text.strip_prefix("./").unwrap_or(text);
-    text.strip_suffix('/').unwrap_or(text)
 }
 
 /// An inventory that is not computed, as Ansible gets it.

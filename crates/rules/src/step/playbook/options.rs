@@ -10,12 +10,12 @@ use model::{
 
 use super::{
     super::{Field, command::read_env, read::read_path},
-    names::{plain_path, similar},
+    names::similar,
     secret,
 };
 use crate::{
     code::Code,
-    listing::Listing,
+    listing::{Listing, plain_path},
     yaml::{Data, Entry, Mapping, Node, Reader, shorten},
 };
 
@@ -204,8 +204,8 @@ fn read_vault_id(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     Some(id)
 }
 
-/// Directories of collections are not in the listing, so whether they are
-/// there is seen when the step begins.
+/// Directories of collections are not in the listing: `lariat check` looks
+/// whether they are there, and so does the step when it begins.
 fn read_collections(reader: &mut Reader<'_>, keys: &mut Mapping<'_>) -> Vec<String> {
     let Some(node) = keys.stated(reader, "collections") else {
         return Vec::new();
