@@ -139,9 +139,10 @@ pub(super) fn start(task: &Task, given: &Given, identity: Option<Identity>) -> R
     // SAFETY: `prepare` makes system calls only; it allocates nothing and
     // takes no lock.
     unsafe { command.pre_exec(move || child.prepare()) };
+    let user = task.user.as_ref().map(|user| user.name.as_str());
     let child = command
         .spawn()
-        .map_err(|error| explain(&task.program, &error))?;
+        .map_err(|error| explain(&task.program, user, &error))?;
     let pid = i32::try_from(child.id()).map_err(|error| error.to_string())?;
     Ok(Pid::from_raw(pid))
 }
@@ -224,21 +225,28 @@ pub(super) fn reap() -> Result<Option<(Pid, Exit)>, Errno> {
     Ok(Some((Pid::from_raw(pid), exit)))
 }
 
-/// Why a program could not be started, with what to do about it.
-fn explain(program: &Path, error: &io::Error) -> String {
+/// Why a program could not be started, with what to do about it. `user` is
+/// whom it was to run as, where that is not the service's own user.
+fn explain(program: &Path, user: Option<&str>, error: &io::Error) -> String {
     let program = program.display();
     match error.raw_os_error() {
         Some(libc::ENOENT) => format!(
             "`{program}` cannot be started: it, or the interpreter that its first line names, does not exist"
         ),
-        Some(libc::EACCES) => {
-            format!(
+        Some(libc::EACCES) => match user {
+            Some(user) => format!(
+                "`{user}` may not execute `{program}`, or a directory on the way to it is closed to that user; or its file system is mounted `noexec`"
+            ),
+            None => format!(
                 "`{program}` may not be executed: `chmod +x` it, and see that its file system is not mounted `noexec`"
-            )
-        }
+            ),
+        },
         Some(libc::E2BIG) => format!(
             "`{program}` cannot be started: arguments and environment are too long; large values are in the event on standard input"
         ),
         Some(_) | None => format!("`{program}` cannot be started: {error}"),
     }
 }
+
+#[cfg(test)]
+mod tests;
