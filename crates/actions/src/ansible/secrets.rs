@@ -95,7 +95,7 @@ impl Places<'_> {
                 Some(value) => value.into_bytes(),
                 None => {
                     return Err(format!(
-                        "{what}: the variable `{name}` of the service is not set, or is not UTF-8"
+                        "{what}: the variable `{name}` is not set, or is not UTF-8"
                     ));
                 }
             },

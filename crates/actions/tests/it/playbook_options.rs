@@ -286,7 +286,7 @@ async fn a_secret_that_cannot_be_read_is_named() {
     for (secret, expect) in [
         (
             SecretPlace::Variable("NONE".to_owned()),
-            "vault secret `prod`: the variable `NONE` of the service is not set, or is not UTF-8",
+            "vault secret `prod`: the variable `NONE` is not set, or is not UTF-8",
         ),
         (
             SecretPlace::Command(vec!["false".to_owned()]),
