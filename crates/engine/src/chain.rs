@@ -90,7 +90,8 @@ pub(crate) async fn chain(shared: &Shared, of: &EventId) -> Result<Option<Chain>
 async fn root(shared: &Shared, of: &EventId) -> Result<ChainEvent, StoreError> {
     let mut id = of.clone();
     let mut seen = HashSet::new();
-    for _ in 0..=MAX_HOPS {
+    // A failure at the end of a chain is told behind it.
+    for _ in 0..=MAX_HOPS + 1 {
         seen.insert(id.clone());
         let Some(found) = shared.parts.history.event(&id).await? else {
             break;

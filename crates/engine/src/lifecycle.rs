@@ -177,7 +177,7 @@ async fn tell(shared: &Shared) -> Result<(), AcceptError> {
     let mut events = Vec::new();
     for change in &changes {
         if change.topic.is_reserved()
-            || change.hops >= MAX_HOPS
+            || has_no_hops_left(change)
             || follow_up::is_full(shared, &change.event).await?
         {
             continue;
@@ -195,6 +195,13 @@ async fn tell(shared: &Shared) -> Result<(), AcceptError> {
     let seqs: Vec<u64> = changes.iter().map(|change| change.seq).collect();
     lifecycle.told(&seqs).await?;
     Ok(())
+}
+
+/// At the end of a chain only failures are told, that of the limit among them.
+/// It ends there all the same: jobs of such an event have none themselves, and
+/// what they publish is refused.
+fn has_no_hops_left(change: &JobChange) -> bool {
+    change.hops > MAX_HOPS || (change.hops == MAX_HOPS && change.state != JobState::Failed)
 }
 
 fn event(change: &JobChange, now: Timestamp) -> Event {

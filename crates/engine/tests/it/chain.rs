@@ -229,6 +229,35 @@ async fn what_becomes_of_jobs_is_told_to_the_rules_that_listen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_fails_at_the_end_of_a_chain_is_told_of() {
+    let rules = "rules:\n  - name: echo\n    on: a.echo\n    run: {publish: {topic: a.echo}}\n  \
+                 - name: listen\n    on: lariat.job.*\n    run: {publish: {topic: a.echo}}\n    \
+                 when: event.body.state == 'failed'\n";
+    let engine = TestEngine::start(rules).await;
+    engine.publish("e1", "a.echo", json!({})).await;
+    engine
+        .wait("the failure is told", async || {
+            told(&engine)
+                .await
+                .iter()
+                .any(|event| event.topic.as_str() == "lariat.job.failed")
+        })
+        .await;
+    engine.until_idle().await;
+    let failed: Vec<Event> = told(&engine)
+        .await
+        .into_iter()
+        .filter(|event| event.topic.as_str() == "lariat.job.failed")
+        .collect();
+    assert_eq!(1, failed.len(), "that of the listener is not told");
+    let hops = failed[0].cause.as_ref().map(|cause| cause.hops);
+    assert_eq!(Some(MAX_HOPS + 1), hops);
+    let chain = engine.engine.chain(&failed[0].id).await.unwrap().unwrap();
+    assert_eq!("e1", chain.root.as_str());
+    assert_eq!(2, engine.letters().await.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_told_where_nobody_listens() {
     let rules = "rules:\n  - name: all\n    on: '#'\n    run: {command: [ok]}\n";
     let engine = TestEngine::start(rules).await;

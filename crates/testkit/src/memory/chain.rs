@@ -67,7 +67,7 @@ impl State {
     /// outside too and may go in a circle, so there is a limit.
     fn root<'a>(&'a self, event: &'a EventId) -> &'a EventId {
         let mut root = event;
-        for _ in 0..=model::event::MAX_HOPS {
+        for _ in 0..=model::event::MAX_HOPS + 1 {
             match self.event(root).and_then(|row| row.event.cause.as_ref()) {
                 Some(cause) => root = &cause.event,
                 None => break,
