@@ -18,7 +18,8 @@ use std::{
 use model::account::Account;
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::geteuid,
+    sys::signal::Signal,
+    unistd::{Pid, geteuid},
 };
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -28,6 +29,7 @@ use super::{
     orphans::Orphans,
     protocol::{Report, Sweep, User, Work},
     spawn::{self, How},
+    tree,
 };
 use crate::settings::ActionSettings;
 
@@ -71,6 +73,19 @@ impl Remains {
                 0
             }
             Err(_) => 0,
+        }
+    }
+
+    /// Kills what its guard should have ended by now. A guard that is the
+    /// user's own, as that of a forked run is, cannot end what became root;
+    /// where we are root, we can. The guard's number is what it said itself:
+    /// it counts for a process below us that is this user's.
+    pub(super) fn strike_below(&self, guard: i32) {
+        let guard = Pid::from_raw(guard);
+        let is_its_guard = tree::owner(guard) == Some(self.user.uid)
+            && tree::descendants(Pid::this()).contains(&guard);
+        if geteuid().is_root() && is_its_guard {
+            tree::signal_all(&tree::descendants(guard), Signal::SIGKILL);
         }
     }
 

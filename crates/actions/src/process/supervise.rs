@@ -251,7 +251,10 @@ impl Steering<'_> {
         self.wake_at = Some(Instant::now() + SLACK);
         self.wake_sudo();
         match (self.guard, &self.remains) {
-            (Some(guard), Some(remains)) => remains.wake(guard).await,
+            (Some(guard), Some(remains)) => {
+                remains.wake(guard).await;
+                remains.strike_below(guard);
+            }
             (Some(guard), None) => tree::signal_all(&[Pid::from_raw(guard)], Signal::SIGCONT),
             (None, _) => {}
         }

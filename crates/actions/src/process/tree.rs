@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io::Read,
+    os::unix::fs::MetadataExt,
 };
 
 use nix::{
@@ -145,6 +146,12 @@ pub(super) fn marked(session: Option<i32>, is_ours: impl Fn(&[u8]) -> bool) -> V
 fn has_variable(pid: i32, is_ours: impl Fn(&[u8]) -> bool) -> bool {
     fs_err::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(is_ours))
+}
+
+/// The user that a process runs as. Absent: it is gone.
+pub(super) fn owner(pid: Pid) -> Option<u32> {
+    let found = fs_err::metadata(format!("/proc/{pid}")).ok()?;
+    Some(found.uid())
 }
 
 /// Sends `signal` to each. Who is gone, or not ours to signal, is skipped.

@@ -83,6 +83,8 @@ const WHO: &str = "- hosts: all
     - copy: {content: '{{ found.stdout }} {{ event.id }}', dest: '{{ dest }}', mode: '0600'}
       vars: {dest: \"{{ lookup('env', 'HOME') }}/written\"}
     - debug: {msg: \"runs as {{ found.stdout }} with {{ lookup('env', 'GREETING') }}\"}
+    - command: sleep 301
+      when: msg.sleeps is defined
 ";
 
 fn place(users: &Users, service: Option<&User>) -> Place {
@@ -255,9 +257,27 @@ async fn check_playbook(users: &Users, place: &Place, token: &str) {
         assert_eq!(written, format!("{} {event}", users.ann.name));
     }
     check_spy(users, &service).await;
+    // A forked run, too, is gone with its service, and so are its files.
+    let sleeps = ["publish", "test.playbook", r#"{"sleeps": true}"#];
+    service.lariat(&sleeps).await.expect(0);
+    wait_until("the forked playbook sleeps", PATIENCE, async || {
+        let runs = |words: &str| {
+            processes_of(&users.ann)
+                .into_iter()
+                .any(|pid| says(pid, words))
+        };
+        runs("--adopt") && runs("sleep\u{0}301")
+    })
+    .await;
     service.program.signal(Signal::SIGKILL);
     service.program.wait(PATIENCE).await;
     nothing_is_left_of(&users.ann).await;
+}
+
+/// Whether the command line of a process has these words.
+fn says(pid: u32, words: &str) -> bool {
+    let line = fs_err::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains(words)
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@ use crate::process::{
     start, tree,
 };
 
+/// How long runs have, when the worker is gone, until their own guards have
+/// ended them and taken away what they kept in files.
+const RUNS_END_MS: i64 = 2_000;
+
 /// How far the end of the step has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -47,6 +51,8 @@ pub(super) struct Watch<'a> {
     /// Between two rounds of killing.
     pause_ms: i64,
     orders: Orders,
+    /// When the worker was found to be gone.
+    closed_at: Option<i64>,
     children: SignalFd,
     timer: TimerFd,
 }
@@ -71,6 +77,7 @@ impl<'a> Watch<'a> {
             killed: false,
             pause_ms: 1,
             orders,
+            closed_at: None,
             children,
             timer,
         })
@@ -107,11 +114,17 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Whether the program alone is ended: its runs are others' to end.
+    /// Whether the program alone is ended: its runs are others' to end, for a
+    /// while even when the worker is gone. Their guards hear of that, too.
     fn spares_runs(&self) -> bool {
         match self.task.leftovers {
             Leftovers::End | Leftovers::Stay => false,
-            Leftovers::Runs => !self.orders.closed,
+            Leftovers::Runs => match self.closed_at {
+                None => true,
+                Some(closed_at) => {
+                    now().is_ok_and(|now| now < closed_at.saturating_add(RUNS_END_MS))
+                }
+            },
         }
     }
 
@@ -138,8 +151,10 @@ impl<'a> Watch<'a> {
     /// are forked while we look.
     fn strike(&self) {
         if self.spares_runs() {
-            killpg(self.program, Signal::SIGKILL).ok();
-            kill(self.program, Signal::SIGKILL).ok();
+            if !self.program_ended {
+                killpg(self.program, Signal::SIGKILL).ok();
+                kill(self.program, Signal::SIGKILL).ok();
+            }
             return;
         }
         let own = Pid::this();
@@ -159,6 +174,9 @@ impl<'a> Watch<'a> {
         }
         if self.orders.closed {
             self.phase = Phase::Killing;
+            if self.closed_at.is_none() {
+                self.closed_at = Some(now()?);
+            }
         }
         Ok(())
     }
