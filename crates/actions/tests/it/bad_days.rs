@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use model::{action::StepCall, clock::Clock, id::JobId, ports::Action};
+use model::clock::Clock;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -21,7 +21,7 @@ use testkit::{
     disk::SmallDisk,
     tools::{self, Ansible},
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
     playbook::call,
@@ -369,44 +369,4 @@ async fn a_full_disk_ends_a_run_and_not_the_next() {
     assert_eq!(Vec::<i32>::new(), warm.stage.alive());
     fs_err::remove_file(filler).unwrap();
     assert_eq!(FINE, say(&warm.play().await));
-}
-
-#[tokio::test]
-async fn two_hundred_runs_at_once_all_end_well() {
-    const RUNS: usize = 200;
-    let Some(warm) = ready(Ansible::Newest).await else {
-        return;
-    };
-    let play = format!("{PLAY}    - debug: {{msg: x}}\n");
-    warm.stage.write("small.yml", &play);
-    let warm = Arc::new(warm);
-    let mut runs = JoinSet::new();
-    for _ in 0..RUNS {
-        let warm = Arc::clone(&warm);
-        runs.spawn(async move {
-            // Each is a job of its own, with time to wait for the others.
-            let mut own = Stage::for_job(JobId::generate(), Duration::from_secs(600));
-            own.context.project = warm.stage.project().to_path_buf();
-            own.context.timeout = Duration::from_secs(600);
-            let call = StepCall::Playbook(call("small.yml"));
-            let report = warm
-                .action
-                .run(call, own.context.clone(), own.control())
-                .await;
-            (say(&report), own.output.text())
-        });
-    }
-    while let Some(done) = runs.join_next().await {
-        let (said, output) = done.unwrap();
-        assert_eq!(
-            "code 0 | succeeded: hosts 1, tasks ok 1, changed 0", said,
-            "{output}"
-        );
-    }
-    // Whoever did not get an answer in time went cold, and is counted.
-    let (started_warm, cold) = warm.counts();
-    assert_eq!(RUNS + 1, usize::try_from(started_warm + cold).unwrap());
-    assert!(started_warm > 1, "{started_warm} warm, {cold} cold");
-    until_warm(&warm, FINE).await;
-    check_next(&warm, "a storm").await;
 }
