@@ -57,7 +57,13 @@ fn cargo_test(args: &[&str], full: bool) -> Result<()> {
     let (moments, extent) = if full { ("500", "full") } else { ("60", "") };
     run_with(
         Command::new(env!("CARGO"))
-            .args(["test", "--workspace", "--locked", "--quiet"])
+            .args([
+                "test",
+                "--workspace",
+                "--locked",
+                "--quiet",
+                "--no-fail-fast",
+            ])
             .args(args)
             .env("LARIAT_SWEEP_MOMENTS", moments)
             .env("LARIAT_CHAOS", extent)
